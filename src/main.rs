@@ -1,0 +1,2 @@
+//! qarbiter.
+fn main() {}
