@@ -1,1 +1,2 @@
-//! qarbiter.
+//! qarbiter: a vote server for corosync clusters.
+pub mod wire;
