@@ -1,2 +1,7 @@
-//! qarbiter: a vote server for corosync clusters.
+//! qarbiter: a vote server for corosync clusters, wire-compatible with corosync-qnetd.
+//!
+//! Bytes become messages in [`wire`]; [`engine`] checks them, decides, and says why. Both are
+//! pure.
+
+pub mod engine;
 pub mod wire;
