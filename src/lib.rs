@@ -1,1 +1,3 @@
 //! qarbiter.
+
+pub mod tls;
