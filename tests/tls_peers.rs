@@ -1,6 +1,13 @@
 //! Our TLS against independent implementations: OpenSSL, and NSS, which every stock client uses.
 //!
 //! Needs `openssl`, and `certutil`, `pk12util` and `tstclnt` (libnss3-tools).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper that cannot go on fails the test"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -309,6 +316,11 @@ struct NssWorld {
 
 impl NssWorld {
     fn new() -> Self {
+        Self::with_keys(&[], &[])
+    }
+
+    /// `server_key` and `client_key` are certutil's options for the kind of key.
+    fn with_keys(server_key: &[&str], client_key: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path();
         for database in ["ca", "client"] {
@@ -317,65 +329,39 @@ impl NssWorld {
         std::fs::write(path.join("pwd"), "").unwrap();
         std::fs::write(path.join("request"), "hello\n").unwrap();
         std::fs::write(path.join("noise"), [7; 64]).unwrap();
-        let certutil = |arguments: &[&str], more: &[&str], input| {
+        let certutil = |arguments: &[&[&str]], input| {
             let mut command = Command::new("certutil");
-            command.args(arguments).args(more).current_dir(path);
+            command.args(arguments.concat()).current_dir(path);
             run(&mut command, input).stdout
         };
-        let ca = ["-d", "ca", "-f", "pwd", "-z", "noise"];
-        let client = ["-d", "client", "-f", "pwd", "-z", "noise"];
-        let (name, months) = ("QNet CA", "1200");
-        certutil(&ca[..4], &["-N"], "");
+        let ca = ["-d", "ca", "-f", "pwd", "-z", "noise"].as_slice();
+        let client = ["-d", "client", "-f", "pwd", "-z", "noise"].as_slice();
+        let name = ["-n", "QNet CA"].as_slice();
+        let issuer = ["-c", "QNet CA", "-v", "1200"].as_slice();
+        let number = |number| ["-m", number];
+
+        certutil(&[&ca[..4], &["-N"]], "");
+        let own = ["-s", "CN=QNet CA", "-x", "-t", "CT,,", "-v", "1200", "-2"];
+        let answers = "y\n0\ny\n";
+        certutil(&[ca, &["-S"], name, &own, &number("101")], answers);
+        let server = ["-S", "-n", "QNetd Cert", "-s", "CN=Qnetd Server"];
+        let trust = ["-t", "u,u,u"].as_slice();
         certutil(
-            &ca,
-            &[
-                "-S",
-                "-n",
-                name,
-                "-s",
-                "CN=QNet CA",
-                "-x",
-                "-t",
-                "CT,,",
-                "-m",
-                "101",
-                "-v",
-                months,
-                "-2",
-            ],
-            "y\n0\ny\n",
-        );
-        certutil(
-            &ca,
-            &[
-                "-S",
-                "-n",
-                "QNetd Cert",
-                "-s",
-                "CN=Qnetd Server",
-                "-c",
-                name,
-                "-t",
-                "u,u,u",
-                "-m",
-                "102",
-                "-v",
-                months,
-            ],
+            &[ca, &server, issuer, trust, &number("102"), server_key],
             "",
         );
-        let exported = certutil(&ca[..2], &["-L", "-n", name, "-a"], "");
+        let exported = certutil(&[&ca[..2], &["-L", "-a"], name], "");
         std::fs::write(path.join("ca.crt"), &exported).unwrap();
-        certutil(&client[..4], &["-N"], "");
-        let import = ["-A", "-t", "CT,c,c", "-n", name, "-i", "ca.crt"];
-        certutil(&client[..4], &import, "");
-        certutil(&client, &["-R", "-s", "CN=alpha", "-o", "crq"], "");
-        let sign = [
-            "-C", "-v", months, "-m", "103", "-i", "crq", "-o", "crt", "-c", name,
-        ];
-        certutil(&ca[..2], &sign, "");
-        let import = ["-A", "-t", "u,u,u", "-n", "Cluster Cert", "-i", "crt"];
-        certutil(&client[..4], &import, "");
+
+        certutil(&[&client[..4], &["-N"]], "");
+        let authority = ["-t", "CT,c,c", "-i", "ca.crt"];
+        certutil(&[&client[..4], &["-A"], name, &authority], "");
+        let request = ["-R", "-s", "CN=alpha", "-o", "crq"];
+        certutil(&[client, &request, client_key], "");
+        let sign = ["-C", "-i", "crq", "-o", "crt"];
+        certutil(&[&ca[..2], &sign, issuer, &number("103")], "");
+        let import = ["-A", "-n", "Cluster Cert", "-i", "crt"];
+        certutil(&[&client[..4], &import, trust], "");
         Self {
             ca: CertificateDer::from_pem_slice(&exported).unwrap(),
             dir,
@@ -438,18 +424,34 @@ impl NssWorld {
 
 #[test]
 fn nss_clients_with_the_reference_tools_certificates_are_served() {
-    let world = NssWorld::new();
-    for (versions, expected) in [
-        ("tls1.2:tls1.2", ProtocolVersion::TLSv1_2),
-        ("tls1.3:tls1.3", ProtocolVersion::TLSv1_3),
+    let elliptic = ["-k", "ec", "-q", "nistp256"];
+    for (server_key, client_key) in [
+        // As the reference's scripts do.
+        ([].as_slice(), [].as_slice()),
+        (&elliptic, &[]),
+        (&elliptic, &elliptic),
     ] {
-        let server = Server::start(world.server(), &world.ca);
-        let output = world.tstclnt(server.port, &["-n", "Cluster Cert"], versions);
-        let seen = server.seen();
-        seen.assert_accepted(expected, "alpha");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("got it\n"), "{output:?}");
+        let world = NssWorld::with_keys(server_key, client_key);
+        for (versions, expected) in [
+            ("tls1.2:tls1.2", ProtocolVersion::TLSv1_2),
+            ("tls1.3:tls1.3", ProtocolVersion::TLSv1_3),
+        ] {
+            let server = Server::start(world.server(), &world.ca);
+            let output = world.tstclnt(server.port, &["-n", "Cluster Cert"], versions);
+            server.seen().assert_accepted(expected, "alpha");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains("got it\n"), "{output:?}");
+        }
     }
+}
+
+#[test]
+fn nss_clients_with_a_short_rsa_key_are_refused() {
+    let world = NssWorld::with_keys(&[], &["-g", "1024"]);
+    let server = Server::start(world.server(), &world.ca);
+    let output = world.tstclnt(server.port, &["-n", "Cluster Cert"], "tls1.2:tls1.3");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("got it"));
+    assert_eq!(server.seen().outcome, Err(TlsError::KeyNotProven));
 }
 
 #[test]

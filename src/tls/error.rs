@@ -1,11 +1,13 @@
 //! What went wrong on a TLS connection, in the words of an operator.
 
+use std::error::Error as _;
+
 use rustls::error::{
     AlertDescription, ApiMisuse, CertificateError, Error, PeerIncompatible, PeerMisbehaved,
 };
 use rustls::pki_types::UnixTime;
 
-use super::policy::date;
+use super::policy::{ChainFault, date};
 
 /// How many of the first bytes are kept to show what a peer speaks instead of TLS.
 pub(super) const OPENING_BYTES: usize = 8;
@@ -75,6 +77,13 @@ pub enum TlsError {
          (corosync-qnetd-certutil -s)"
     )]
     ForeignCa,
+    /// The handshake's signature does not fit the certificate's key.
+    #[error(
+        "the peer did not prove that it owns the key of its certificate: the key belongs to \
+         another certificate, or is an RSA key of fewer than 2048 bits, which is not accepted. \
+         Make a new key and certificate for it"
+    )]
+    KeyNotProven,
     /// The certificate may not be used in this role.
     #[error(
         "the peer's certificate is restricted to another purpose (extended key usage); issue it \
@@ -151,9 +160,12 @@ impl TlsError {
                 }
             }
             CertificateError::UnknownIssuer => Self::UnknownCa,
-            CertificateError::BadSignature => Self::ForeignCa,
+            CertificateError::BadSignature => Self::KeyNotProven,
             CertificateError::InvalidPurpose => Self::WrongPurpose,
-            CertificateError::Other(reason) => Self::CertificateRefused(reason.to_string()),
+            CertificateError::Other(reason) => match reason.source().map(|e| e.downcast_ref()) {
+                Some(Some(ChainFault::ForeignCa)) => Self::ForeignCa,
+                _ => Self::CertificateRefused(reason.to_string()),
+            },
             other => Self::CertificateRefused(other.to_string()),
         }
     }

@@ -275,7 +275,7 @@ impl<'a, 'b> Chain<'a, 'b> {
             })
             .map_err(|error| match chain_error(error) {
                 CertificateError::UnknownIssuer if self.names_issuer_of(roots) => {
-                    CertificateError::BadSignature
+                    CertificateError::Other(OtherError::new(ChainFault::ForeignCa))
                 }
                 other => other,
             })
@@ -313,23 +313,41 @@ impl<'a, 'b> Chain<'a, 'b> {
     }
 }
 
+/// What is wrong with a chain, where rustls has no fitting error of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ChainFault {
+    #[error("it is not signed with the key of the CA that it names")]
+    ForeignCa,
+    #[error("it is a CA's own certificate; use one that the CA issued for the cluster")]
+    IsCa,
+    #[error("it has an outdated form (not X.509 version 3); issue it again")]
+    OldForm,
+    #[error("its signature algorithm is not accepted ({0:?}); issue it again with SHA-256")]
+    Signature(webpki::Error),
+    #[error("its chain of issuers breaks a rule ({0:?}); issue it again")]
+    Rule(webpki::Error),
+}
+
 /// The errors that have words of their own later, and the alert that fits each.
 fn chain_error(error: webpki::Error) -> CertificateError {
-    match error {
-        webpki::Error::CertExpired { time, not_after } => {
-            CertificateError::ExpiredContext { time, not_after }
+    use webpki::Error as E;
+    let fault = match error {
+        E::CertExpired { time, not_after } => {
+            return CertificateError::ExpiredContext { time, not_after };
         }
-        webpki::Error::CertNotValidYet { time, not_before } => {
-            CertificateError::NotValidYetContext { time, not_before }
+        E::CertNotValidYet { time, not_before } => {
+            return CertificateError::NotValidYetContext { time, not_before };
         }
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
-        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-        webpki::Error::RequiredEkuNotFound(_) => CertificateError::InvalidPurpose,
-        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
-            CertificateError::BadEncoding
-        }
-        other => CertificateError::Other(OtherError::new(other)),
-    }
+        E::UnknownIssuer => return CertificateError::UnknownIssuer,
+        E::RequiredEkuNotFound(_) => return CertificateError::InvalidPurpose,
+        E::BadDer | E::BadDerTime | E::TrailingData(_) => return CertificateError::BadEncoding,
+        E::InvalidSignatureForPublicKey => ChainFault::ForeignCa,
+        E::CaUsedAsEndEntity => ChainFault::IsCa,
+        E::UnsupportedCertVersion => ChainFault::OldForm,
+        E::UnsupportedSignatureAlgorithm(_) => ChainFault::Signature(error),
+        other => ChainFault::Rule(other),
+    };
+    CertificateError::Other(OtherError::new(fault))
 }
 
 trait Refusal: std::error::Error + Send + Sync + 'static {}

@@ -53,8 +53,7 @@ impl Ca {
     }
 
     pub fn with_key(name: &str, key: KeyPair) -> Self {
-        let mut params = Leaf::new(&[name]).params();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let params = Leaf::new(&[name]).authority().params();
         let certificate = params.self_signed(&key).unwrap().der().clone();
         Self {
             issuer: Issuer::new(params, key),
@@ -84,6 +83,7 @@ pub struct Leaf {
     pub purpose: Option<ExtendedKeyUsagePurpose>,
     pub from: Day,
     pub to: Day,
+    pub authority: bool,
 }
 
 impl Leaf {
@@ -94,6 +94,7 @@ impl Leaf {
             purpose: None,
             from: (2020, 1, 1),
             to: (2120, 1, 1),
+            authority: false,
         }
     }
 
@@ -105,6 +106,11 @@ impl Leaf {
 
     pub fn valid(mut self, from: Day, to: Day) -> Self {
         (self.from, self.to) = (from, to);
+        self
+    }
+
+    pub fn authority(mut self) -> Self {
+        self.authority = true;
         self
     }
 
@@ -133,6 +139,9 @@ impl Leaf {
         }
         params.subject_alt_names = self.alternative.clone();
         params.extended_key_usages = self.purpose.iter().cloned().collect();
+        if self.authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         params.not_before = date_time_ymd(self.from.0, self.from.1, self.from.2);
         params.not_after = date_time_ymd(self.to.0, self.to.1, self.to.2);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
-use rustls::ClientConfig;
-use rustls::SideData;
+use rustls::crypto::{Credentials, SingleCredential};
 use rustls::enums::ProtocolVersion;
 use rustls::error::AlertDescription;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, SideData};
 
 use super::config::{client_config, server_config};
 use super::policy::{CLOCK_FLOOR, date};
@@ -311,7 +312,7 @@ fn certificates_of_other_issuers_are_refused() {
         (
             Ca::new().issue(&alpha()),
             TlsError::ForeignCa,
-            AlertDescription::DecryptError,
+            AlertDescription::CertificateUnknown,
         ),
         (
             Ca::named("Other CA").issue(&alpha()),
@@ -327,6 +328,39 @@ fn certificates_of_other_issuers_are_refused() {
         let talk = Talk::with(&world, world.client_with(Some(identity)));
         talk.assert_refused(&expected, alert);
     }
+}
+
+#[test]
+fn a_cas_certificate_and_a_borrowed_one_are_refused() {
+    let world = World::new();
+    let own = world.client_with(Some(world.ca.issue(&alpha().authority())));
+    let talk = Talk::with(&world, own);
+    let Some(TlsError::CertificateRefused(words)) = talk.server_error else {
+        panic!("{:?}", talk.server_error);
+    };
+    assert!(words.starts_with("it is a CA's own certificate"), "{words}");
+
+    let (certificate, _) = world.ca.issue(&alpha());
+    let (_, key) = world.ca.issue(&alpha());
+    let talk = Talk::with(&world, mismatched(&world, certificate, key));
+    talk.assert_refused(&TlsError::KeyNotProven, AlertDescription::DecryptError);
+}
+
+/// A client that shows a certificate whose key it does not have.
+fn mismatched(
+    world: &World,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Arc<ClientConfig> {
+    let provider = rustls_ring::DEFAULT_PROVIDER;
+    let chain = rustls::crypto::Identity::from_cert_chain(vec![certificate]).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let credentials = Credentials::new_unchecked(Arc::new(chain), key);
+    let config = ClientConfig::builder(Arc::new(provider))
+        .dangerous()
+        .with_custom_certificate_verifier(world.client_with(None).verifier().clone())
+        .with_client_credential_resolver(Arc::new(SingleCredential::from(credentials)));
+    Arc::new(config.unwrap())
 }
 
 #[test]
@@ -406,7 +440,7 @@ fn an_unset_clock_forgives_nothing_else() {
     talk.assert_refused(&expired, AlertDescription::CertificateExpired);
     let foreign = world.client_with(Some(Ca::new().issue(&alpha())));
     Talk::with(&world, foreign)
-        .assert_refused(&TlsError::ForeignCa, AlertDescription::DecryptError);
+        .assert_refused(&TlsError::ForeignCa, AlertDescription::CertificateUnknown);
     let self_signed = world.client_with(Some(alpha().self_signed()));
     Talk::with(&world, self_signed)
         .assert_refused(&TlsError::UnknownCa, AlertDescription::UnknownCa);
