@@ -1,1 +1,3 @@
 //! qarbiter.
+pub mod cli;
+pub mod pki;
