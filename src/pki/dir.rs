@@ -56,6 +56,13 @@ impl Access {
 /// Name of the file that is being written. One is enough: writers hold the lock.
 const TEMPORARY: &str = ".qarbiter-new";
 
+/// Name of the empty file that writers lock. It stays: removing it would give two waiting writers
+/// different files to lock.
+const LOCK: &str = ".qarbiter-lock";
+
+/// Mode of the lock file. Who cannot write the directory cannot get at it either.
+const SHARED_LOCK: Mode = Mode::from_raw_mode(0o660);
+
 /// How long a call waits for another one to finish, before it gives up.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -149,10 +156,11 @@ impl IdentityDir {
 
     fn lock_within(&self, patience: Duration) -> Result<Lock, DirError> {
         let failed = |error| DirError::new("lock", &self.path, error);
-        // A descriptor of its own: a lock belongs to the opened file, not to the process.
+        // A file of its own, open for writing, and not the directory: NFS locks nothing else.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor =
-            rustix::fs::openat(&self.descriptor, ".", directory_flags(), Mode::empty())
-                .map_err(failed)?;
+            rustix::fs::openat(&self.descriptor, LOCK, flags, SHARED_LOCK).map_err(failed)?;
+        self.share_lock_file(&descriptor).map_err(failed)?;
         let give_up = Instant::now() + patience;
         loop {
             match rustix::fs::flock(&descriptor, FlockOperation::NonBlockingLockExclusive) {
@@ -168,6 +176,19 @@ impl IdentityDir {
                 Err(error) => return Err(failed(error)),
             }
         }
+    }
+
+    /// Lets everyone who may sign here use the lock file. Its maker does that; for others it is
+    /// done already, or not theirs to do.
+    fn share_lock_file(&self, descriptor: &OwnedFd) -> rustix::io::Result<()> {
+        let status = rustix::fs::fstat(descriptor)?;
+        let euid = rustix::process::geteuid();
+        if !euid.is_root() && status.st_uid != euid.as_raw() {
+            return Ok(());
+        }
+        let owner = rustix::fs::fstat(&self.descriptor)?;
+        inherit_owner(descriptor, &owner)?;
+        rustix::fs::fchmod(descriptor, SHARED_LOCK)
     }
 
     /// Whether the directory has an entry of this name.
@@ -213,9 +234,11 @@ impl IdentityDir {
         self.write_temporary(contents, mode)
             .and_then(|()| {
                 rustix::fs::renameat(&self.descriptor, TEMPORARY, &self.descriptor, name)?;
-                // Makes the new name itself durable.
-                rustix::fs::fsync(&self.descriptor)?;
-                Ok(())
+                // Makes the new name itself durable, where directories can be synchronized at all.
+                match rustix::fs::fsync(&self.descriptor) {
+                    Err(Errno::INVAL) => Ok(()),
+                    result => Ok(result?),
+                }
             })
             .map_err(failed)
     }
