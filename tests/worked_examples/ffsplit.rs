@@ -1,4 +1,6 @@
 //! ffsplit: rows F01 to F29 of section 11.1.
+//!
+//! Rows named after a defect (A, B, D) show what no worked example does.
 
 use crate::script::Row;
 use crate::{Table, one_test_per_row};
@@ -408,6 +410,31 @@ const ROWS: &[Row] = &[
             A ok            => C, D: push ACK
         ",
     },
+    // A lost holder of the vote: closed after 1.5 heartbeats, it may cast for 2 and a margin.
+    Row {
+        id: "D7",
+        text: "
+            start: end of F04
+            A silent     => -
+            wait 11s     => -
+            wait 2s      => A: closed; B: push ACK
+              safe (D7)  => A: closed
+              no-leases (D7) => A: closed; B: push ACK
+            wait 4s      => -
+            [leases] wait 1s => B: push ACK
+        ",
+    },
+    // B's heartbeats go on, but it never confirms.
+    Row {
+        id: "D16",
+        text: "
+            start: base 2
+            A mem{1}@1.9 => A: re WAIT
+            B mem{2}@2.9 => B: push NACK, re NO_CHANGE
+            wait 15s     => -
+            wait 2s      => B: closed; A: push ACK
+        ",
+    },
 ];
 
 one_test_per_row! {
@@ -443,4 +470,6 @@ one_test_per_row! {
     f27 = "F27",
     f28 = "F28",
     f29 = "F29",
+    d7 = "D7",
+    d16 = "D16",
 }

@@ -1,4 +1,6 @@
 //! lms: rows L01 to L21 of section 11.2.
+//!
+//! Rows named after a defect (A, B, D) show what no worked example does.
 
 use crate::script::Row;
 use crate::{Table, one_test_per_row};
@@ -335,6 +337,60 @@ const ROWS: &[Row] = &[
             timer                  => -
         ",
     },
+    // B is there but never reports the split.
+    Row {
+        id: "A8",
+        text: "
+            start: base 2
+            A mem{1}@1.9  => A: re WAIT
+            wait 15s      => -
+            wait 2s       => -
+              safe (A8)   => B: push NACK
+            [safe] B ok   => A: push ACK
+            wait 60s      => -
+        ",
+    },
+    // B repeats the old ring, which is not the report that A waits for.
+    Row {
+        id: "A8-again",
+        text: "
+            start: base 2
+            A mem{1}@1.9   => A: re WAIT
+            wait 5s        => -
+            B mem{1,2}@1.4 => B: re WAIT
+              safe (A8)    => B: re ACK
+            wait 10s       => -
+            wait 2s        => -
+              safe (A8)    => B: push NACK
+            [safe] B ok    => A: push ACK
+        ",
+    },
+    // A says again what it sees, which must not make it wait longer.
+    Row {
+        id: "A8-repeat",
+        text: "
+            start: base 2
+            A mem{1}@1.9      => A: re WAIT
+            wait 10s          => -
+            A mem{1}@1.9+pass => A: re WAIT
+            wait 7s           => -
+              safe (A8)       => B: push NACK
+            [safe] B ok       => A: push ACK
+        ",
+    },
+    Row {
+        id: "D7",
+        text: "
+            start: end of L04
+            A silent  => -
+            wait 7s   => -
+            wait 2s   => A: closed
+              no-leases (A3) => A: closed; B: push ACK
+            wait 4s   => -
+            [leases] wait 1s => B: push ACK
+            B quorum  => B: re ACK
+        ",
+    },
 ];
 
 one_test_per_row! {
@@ -359,4 +415,8 @@ one_test_per_row! {
     l19 = "L19",
     l20 = "L20",
     l21 = "L21",
+    a8 = "A8",
+    a8_again = "A8-again",
+    a8_repeat = "A8-repeat",
+    d7 = "D7",
 }

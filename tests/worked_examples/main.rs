@@ -7,6 +7,7 @@
 // The helpers of a test fail it by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod client;
 mod ffsplit;
 mod lms;
 mod script;

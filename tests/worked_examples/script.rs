@@ -20,11 +20,12 @@
 //! | `quorum`, `ask`, `echo`, `hc pass` | quorum list, ASK_FOR_VOTE, ECHO_REQUEST, HEURISTICS_CHANGE |
 //! | `ok`, `old ok`, `ok 7` | VOTE_INFO_REPLY for the latest push, for the one before, or with this number |
 //! | `leave` | the client closes its connection |
+//! | `silent` | nothing of the client arrives any more, not even a heartbeat |
 //! | `timer`, `wait 18s` | a quarter of the heartbeat interval passes, or this time |
 //!
 //! Several clients do the same one after the other in `A, B: ok`-fashion: `A, B ok`. Right of the
 //! arrow: `push` is VOTE_INFO, `re` the vote of a reply, `err` the code of SERVER_ERROR, WAIT is
-//! WAIT_FOR_REPLY, `-` is nothing.
+//! WAIT_FOR_REPLY, `closed` is the end of the connection by the server, `-` is nothing.
 
 use qarbiter::wire::{Heuristics, NodeId, RingId, TieBreaker};
 use std::collections::BTreeMap;
@@ -35,8 +36,9 @@ pub(crate) type Received = BTreeMap<char, Vec<String>>;
 
 /// Why a vote, or the way it is told, differs from the reference: a defect of the specification's
 /// list, a vote lease, or the same vote told at once instead of by a timer.
-const REASONS: [&str; 15] = [
-    "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "B1", "B2", "B4", "D1", "lease", "sooner",
+const REASONS: [&str; 16] = [
+    "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "B1", "B2", "B4", "D1", "D7", "lease",
+    "sooner",
 ];
 
 /// Which rules a row is run under.
@@ -254,6 +256,7 @@ pub(crate) enum Deed {
     Heuristics(Heuristics),
     Confirm(Push),
     Leave,
+    FallSilent,
 }
 
 /// Which push a client confirms.
@@ -327,6 +330,7 @@ fn deed_of(text: &str) -> Deed {
         ("ask", "") => Deed::Ask,
         ("echo", "") => Deed::Echo,
         ("leave", "") => Deed::Leave,
+        ("silent", "") => Deed::FallSilent,
         _ => panic!("not understood: {text:?}"),
     }
 }

@@ -1,4 +1,6 @@
 //! 2nodelms: rows T01 to T08 of section 11.3.
+//!
+//! Rows named after a defect (A, B, D) show what no worked example does.
 
 use crate::script::Row;
 use crate::{Table, one_test_per_row};
@@ -109,6 +111,17 @@ const ROWS: &[Row] = &[
               safe (A2)  => A: re NACK; B: push ACK
         ",
     },
+    // B may not have the vote for its new ring while A may cast it for the old one.
+    Row {
+        id: "A2",
+        text: "
+            start: base 2
+            B mem{1,2}@1.8 => B: re ACK
+              safe (A2)    => B: re WAIT
+            A mem{1,2}@1.8 => A: re ACK
+              safe (A2)    => A: re ACK; B: push ACK
+        ",
+    },
 ];
 
 one_test_per_row! {
@@ -120,4 +133,5 @@ one_test_per_row! {
     t06 = "T06",
     t07 = "T07",
     t08 = "T08",
+    a2 = "A2",
 }

@@ -1,42 +1,16 @@
 //! One arbiter and its clients in virtual time. What the clients say and hear are bytes.
 
-use crate::script::{Deed, Event, Mode, Push, Received};
+use crate::client::{Client, HEARTBEAT_MS};
+use crate::script::{Deed, Event, Mode, Received};
 use qarbiter::engine::{
-    Action, CloseReason, ClusterPolicy, ConnId, Engine, LeaveCause, SessionPolicy, Time, TlsView,
+    Action, ClusterPolicy, ConnId, Engine, LeaveCause, SessionPolicy, Time, TlsView,
 };
 use qarbiter::wire::{
-    Algorithm, ClusterName, DEFAULT_MESSAGE_SIZE, ErrorCode, Frame, FrameDecoder, Init, ListType,
-    Message, MessageType, NodeId, NodeInfo, Options, RingId, TieBreaker, TlsSupport, Vote,
+    Algorithm, ClusterName, DEFAULT_MESSAGE_SIZE, Frame, FrameDecoder, Init, Message, NodeId,
+    Options, RingId, TieBreaker, TlsSupport,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Default heartbeat interval of a stock client.
-const HEARTBEAT_MS: u32 = 8000;
-
-/// A client's request that waits for its reply.
-struct Request {
-    seq: u32,
-    reply: MessageType,
-    list_type: Option<ListType>,
-}
-
-/// A client as far as a scripted one needs to think.
-struct Client {
-    conn: ConnId,
-    /// Of what it sends, at the server's end.
-    decoder: FrameDecoder,
-    node: u32,
-    ring: RingId,
-    seq: u32,
-    pushes: u32,
-    request: Option<Request>,
-    next_echo: Time,
-    /// The ring for which it tells corosync to count our vote, in the worst case: a pushed NACK
-    /// takes effect only when the client confirms it.
-    casts: Option<RingId>,
-    nack_arrived: bool,
-}
 
 /// One arbiter, one cluster.
 pub(crate) struct World {
@@ -107,6 +81,9 @@ impl World {
                 let client = self.clients.remove(name).unwrap();
                 self.ended(client.conn, LeaveCause::ClosedByPeer);
             }
+            Event::Client(name, Deed::FallSilent) => {
+                self.clients.get_mut(name).unwrap().next_echo = None;
+            }
             Event::Client(name, deed) => self.speaks(*name, deed),
         }
     }
@@ -114,7 +91,11 @@ impl World {
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            let echo = self.clients.values().map(|client| client.next_echo).min();
+            let echo = self
+                .clients
+                .values()
+                .filter_map(|client| client.next_echo)
+                .min();
             let next = [echo, self.engine.poll_timeout()];
             let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
                 break;
@@ -122,7 +103,10 @@ impl World {
             self.now = self.now.max(next);
             let actions = self.engine.handle_timeout(self.now);
             self.act(actions);
-            let due = self.clients.iter().filter(|(_, c)| c.next_echo <= self.now);
+            let due = self
+                .clients
+                .iter()
+                .filter(|(_, c)| c.next_echo.is_some_and(|at| at <= self.now));
             for name in due.map(|(name, _)| *name).collect::<Vec<_>>() {
                 self.speaks(name, &Deed::Echo);
                 let heard = self.received.get_mut(&name).unwrap();
@@ -141,18 +125,7 @@ impl World {
         self.connections += 1;
         let conn = ConnId(self.connections);
         self.engine.connect(self.now, conn, "192.0.2.1:1");
-        let client = Client {
-            conn,
-            decoder: FrameDecoder::new(DEFAULT_MESSAGE_SIZE),
-            node,
-            ring,
-            seq: 3,
-            pushes: 0,
-            request: None,
-            next_echo: self.now + Duration::from_millis(u64::from(HEARTBEAT_MS)),
-            casts: None,
-            nack_arrived: false,
-        };
+        let client = Client::new(conn, node, ring, self.now);
         assert!(
             self.clients.insert(name, client).is_none(),
             "{name} is here"
@@ -185,79 +158,7 @@ impl World {
     }
 
     fn speaks(&mut self, name: char, deed: &Deed) {
-        let client = self.clients.get_mut(&name).unwrap();
-        client.seq += 1;
-        let seq = client.seq;
-        let list = |list_type, ring_id, nodes: &[u32], heuristics| Message::NodeList {
-            seq,
-            list_type,
-            ring_id,
-            config_version: None,
-            quorate: (list_type == ListType::Quorum).then_some(true),
-            nodes: nodes.iter().map(|node| NodeInfo::new(*node)).collect(),
-            heuristics,
-        };
-        let (message, reply, list_type) = match deed {
-            Deed::Config { initial, nodes } => {
-                let list_type = if *initial {
-                    ListType::InitialConfig
-                } else {
-                    ListType::ChangedConfig
-                };
-                let message = list(list_type, None, nodes, None);
-                (message, MessageType::NodeListReply, Some(list_type))
-            }
-            Deed::Membership {
-                nodes,
-                ring,
-                heuristics,
-            } => {
-                let list_type = ListType::Membership;
-                if client.ring != *ring {
-                    client.casts = None;
-                }
-                client.ring = *ring;
-                let message = list(list_type, Some(*ring), nodes, *heuristics);
-                (message, MessageType::NodeListReply, Some(list_type))
-            }
-            Deed::Quorum => {
-                let list_type = ListType::Quorum;
-                let message = list(list_type, None, &[client.node], None);
-                (message, MessageType::NodeListReply, Some(list_type))
-            }
-            Deed::Ask => (
-                Message::AskForVote { seq },
-                MessageType::AskForVoteReply,
-                None,
-            ),
-            Deed::Heuristics(heuristics) => {
-                let heuristics = *heuristics;
-                let message = Message::HeuristicsChange { seq, heuristics };
-                (message, MessageType::HeuristicsChangeReply, None)
-            }
-            Deed::Echo => {
-                client.next_echo = self.now + Duration::from_millis(u64::from(HEARTBEAT_MS));
-                let message = Message::EchoRequest { seq: Some(seq) };
-                (message, MessageType::EchoReply, None)
-            }
-            Deed::Confirm(push) => {
-                let seq = match push {
-                    Push::Latest => client.pushes,
-                    Push::BeforeLatest => client.pushes - 1,
-                    Push::Number(number) => *number,
-                };
-                if seq == client.pushes && client.nack_arrived {
-                    client.casts = None;
-                }
-                return self.sends(name, &Message::VoteInfoReply { seq });
-            }
-            Deed::Connect { .. } | Deed::Leave => unreachable!("not a message"),
-        };
-        client.request = Some(Request {
-            seq,
-            reply,
-            list_type,
-        });
+        let message = self.clients.get_mut(&name).unwrap().says(deed, self.now);
         self.sends(name, &message);
     }
 
@@ -277,18 +178,18 @@ impl World {
         for action in actions {
             match action {
                 Action::Send { to, message } => self.arrives(to, &message),
-                Action::Close { conn, reason } => self.closed(conn, reason),
+                Action::Close { conn, .. } => self.closed(conn),
                 Action::StartTls { conn } => panic!("TLS on {conn:?}"),
                 Action::Record(_) | Action::Event(_) => {}
             }
         }
     }
 
-    fn closed(&mut self, conn: ConnId, reason: CloseReason) {
+    fn closed(&mut self, conn: ConnId) {
         let name = self.name_of(conn);
         self.clients.remove(&name);
-        let word = format!("closed ({reason})");
-        self.received.entry(name).or_default().push(word);
+        let told = self.received.entry(name).or_default();
+        told.push("closed".to_owned());
         self.ended(conn, LeaveCause::Dropped);
     }
 
@@ -336,90 +237,5 @@ impl World {
                 "{first} and {other} cast the vote in two partitions"
             ));
         }
-    }
-}
-
-impl Client {
-    fn hears(&mut self, kind: MessageType, options: &Options) -> String {
-        match kind {
-            MessageType::VoteInfo => {
-                self.pushes += 1;
-                let vote = options.vote.unwrap();
-                self.obeys(vote, true, options.ring_id);
-                let seq = (options.seq, Some(self.pushes));
-                let word = format!("push {}", word(vote));
-                self.with_oddities(word, seq, options.ring_id)
-            }
-            MessageType::NodeListReply
-            | MessageType::AskForVoteReply
-            | MessageType::HeuristicsChangeReply => {
-                let request = self.request.take().expect("a reply needs a request");
-                assert_eq!(kind, request.reply);
-                assert_eq!(options.list_type, request.list_type);
-                let vote = options.vote.unwrap();
-                self.obeys(vote, false, options.ring_id);
-                let seq = (options.seq, Some(request.seq));
-                let word = format!("re {}", word(vote));
-                self.with_oddities(word, seq, options.ring_id)
-            }
-            MessageType::ServerError => {
-                let request = self.request.take().expect("an error needs a request");
-                assert_eq!(options.seq, Some(request.seq));
-                let code = options.error_code.map(ErrorCode::to_wire);
-                format!("err {}", code.unwrap())
-            }
-            MessageType::EchoReply => {
-                let request = self.request.take().expect("an echo needs a request");
-                assert_eq!((kind, options.seq), (request.reply, Some(request.seq)));
-                "echo".to_owned()
-            }
-            MessageType::PreinitReply => "PREINIT_REPLY".to_owned(),
-            MessageType::SetOptionReply => "SET_OPTION_REPLY".to_owned(),
-            MessageType::InitReply => {
-                assert_eq!(options.error_code, Some(ErrorCode::NoError));
-                "INIT_REPLY".to_owned()
-            }
-            other => panic!("a server does not send {other}"),
-        }
-    }
-
-    /// A number or a ring id that is not the expected one shows up beside the vote.
-    fn with_oddities(
-        &self,
-        word: String,
-        (seq, expected): (Option<u32>, Option<u32>),
-        ring: Option<RingId>,
-    ) -> String {
-        let mut word = word;
-        if seq != expected {
-            word += &format!(" (number {seq:?} instead of {expected:?})");
-        }
-        if ring != Some(self.ring) {
-            word += &format!(" (ring {ring:?} instead of {})", self.ring);
-        }
-        word
-    }
-
-    /// Algorithms specification, section 9: what a vote turns into.
-    fn obeys(&mut self, vote: Vote, pushed: bool, ring: Option<RingId>) {
-        if ring != Some(self.ring) || vote == Vote::NoChange {
-            return;
-        }
-        self.nack_arrived = pushed && vote == Vote::Nack;
-        if vote == Vote::Ack {
-            self.casts = Some(self.ring);
-        } else if !self.nack_arrived {
-            self.casts = None;
-        }
-    }
-}
-
-fn word(vote: Vote) -> &'static str {
-    match vote {
-        Vote::Ack => "ACK",
-        Vote::Nack => "NACK",
-        Vote::AskLater => "ASK_LATER",
-        Vote::WaitForReply => "WAIT",
-        Vote::NoChange => "NO_CHANGE",
     }
 }
