@@ -20,7 +20,7 @@ use script::{Line, Mode, Row};
 use world::World;
 
 /// The rows of one algorithm. Rows that only others start from are not tests themselves.
-struct Table {
+pub(crate) struct Table {
     algorithm: Algorithm,
     rows: &'static [Row],
 }
@@ -115,4 +115,19 @@ fn assert_all_tested(table: &Table, tested: &[&str]) {
     let rows: Vec<&str> = table.rows.iter().map(|row| row.id).collect();
     let rows: Vec<&str> = rows.into_iter().filter(|id| !is_base(id)).collect();
     assert_eq!(rows, tested);
+}
+
+#[test]
+fn no_worked_example_is_missing() {
+    let sections = [
+        (&ffsplit::TABLE, 'F', 29),
+        (&lms::TABLE, 'L', 21),
+        (&two_node_lms::TABLE, 'T', 8),
+        (&test_algorithm::TABLE, 'E', 3),
+    ];
+    for (table, letter, count) in sections {
+        for number in 1..=count {
+            table.row(&format!("{letter}{number:02}"));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::script::Row;
 use crate::{Table, one_test_per_row};
 use qarbiter::wire::Algorithm;
 
-const TABLE: Table = Table {
+pub(crate) const TABLE: Table = Table {
     algorithm: Algorithm::Test,
     rows: ROWS,
 };
