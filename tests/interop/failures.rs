@@ -1,0 +1,62 @@
+//! Nodes and the server die.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::lab::Lab;
+use crate::spec::Spec;
+
+const WATCH: Duration = Duration::from_secs(6);
+
+/// The one that dies is the one that the tie-breaker prefers.
+#[test]
+fn survivor_of_a_killed_node_is_quorate() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("killed", &[1, 2]));
+    cluster.wait_complete();
+    cluster.kill_node(1);
+    cluster.wait("node 2 is quorate alone", |views| views.quorate(&[2], 2));
+    cluster.hold(WATCH, "node 2 is quorate alone", |views| {
+        views.quorate(&[2], 2)
+    });
+}
+
+/// Without the server two nodes of two are quorate by themselves, with 2 votes of 3.
+#[test]
+fn killed_server_comes_back_and_gives_its_vote_again() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("comeback", &[1, 2]));
+    cluster.wait_complete();
+    lab.kill_server();
+    cluster.wait(
+        "both have lost the device's vote and are quorate",
+        |views| views.quorate(&[1, 2], 2),
+    );
+    lab.start_server();
+    cluster.wait_complete();
+    cluster.hold(WATCH, "both are quorate with 3 votes", |views| {
+        views.quorate(&[1, 2], 3)
+    });
+}
+
+/// The device has 2 votes here, so that one node and the device are 3 of 5.
+#[test]
+fn last_node_of_three_survives_with_lms() {
+    let lab = Lab::new();
+    let spec = Spec {
+        algorithm: "lms",
+        device_votes: 2,
+        ..Spec::ffsplit("lastman", &[1, 2, 3])
+    };
+    let cluster = Cluster::start(&lab, spec);
+    cluster.wait_complete();
+    cluster.kill_node(1);
+    cluster.wait("nodes 2 and 3 are quorate", |views| {
+        views.quorate(&[2, 3], 4)
+    });
+    cluster.kill_node(2);
+    cluster.wait("node 3 is quorate alone", |views| views.quorate(&[3], 3));
+    cluster.hold(WATCH, "node 3 is quorate alone", |views| {
+        views.quorate(&[3], 3)
+    });
+}

@@ -1,0 +1,29 @@
+//! Interoperability: unmodified `corosync` and `corosync-qdevice` vote through the server under test.
+//!
+//! Every test builds its own little world out of Linux namespaces: one *hub* (switches and the server under test) and
+//! one namespace per cluster node. Nothing in it has a name outside of itself, so tests may run side by side, and the
+//! kernel removes all of it when a test ends, fails, or is killed.
+//!
+//! `QNETD_UNDER_TEST` chooses the server: `ours` (the default, this package's binary) or `theirs` (Debian's
+//! `corosync-qnetd`). Needs root, and the Debian packages `corosync`, `corosync-qdevice`, `libnss3-tools`, `openssl`,
+//! `iproute2` and `util-linux`; `theirs` needs `corosync-qnetd` too. A missing one fails the test and is named.
+//!
+//! ```text
+//! cargo test --test interop -- --test-threads=2
+//! QNETD_UNDER_TEST=theirs cargo test --test interop -- --test-threads=2
+//! ```
+
+mod certs;
+mod cluster;
+mod lab;
+mod namespace;
+mod quorum;
+mod server;
+mod spec;
+mod tools;
+mod watch;
+
+mod failures;
+mod intruders;
+mod silent_loss;
+mod splits;
