@@ -87,7 +87,7 @@ impl<'lab> Cluster<'lab> {
             return;
         }
         for node in self.nodes.values() {
-            certs::trust(node, self.lab.ca());
+            certs::trust(node, &self.lab.ca());
         }
         match &self.spec.identity {
             Identity::Own => {
@@ -138,7 +138,7 @@ impl<'lab> Cluster<'lab> {
         format!("c{}n{node}r", self.number)
     }
 
-    /// The hub's end of a node's link to the server.
+    /// The switch port of a node's link to the server.
     pub(crate) fn arbiter_port(&self, node: u32) -> String {
         format!("c{}n{node}a", self.number)
     }
@@ -162,10 +162,12 @@ impl<'lab> Cluster<'lab> {
         moves.collect()
     }
 
-    /// Splits the cluster.
-    pub(crate) fn split(&self, groups: &[&[u32]]) {
+    /// Splits the cluster; returns the moment before it.
+    pub(crate) fn split(&self, groups: &[&[u32]]) -> Instant {
         self.note(&format!("split into {groups:?}"));
+        let begin = Instant::now();
         self.lab.switch(&self.split_commands(groups));
+        begin
     }
 
     /// Joins all nodes again.
@@ -278,9 +280,24 @@ impl<'lab> Cluster<'lab> {
         }
     }
 
+    /// The moments at which two disjoint memberships were quorate, in words.
+    pub(crate) fn both_quorate(&self) -> Vec<String> {
+        self.watch.both_quorate()
+    }
+
+    /// Fails if these nodes, and no others with them, were quorate at any moment since `begin`.
+    pub(crate) fn assert_never_quorate(&self, nodes: &[u32], begin: Instant) {
+        let moments = self.watch.quorate_since(nodes, begin);
+        assert!(
+            moments.is_empty(),
+            "{}: the nodes {nodes:?} were quorate, {moments:?} after the split",
+            self.spec.name
+        );
+    }
+
     /// Fails if at any moment two disjoint memberships were quorate.
     pub(crate) fn assert_never_both_quorate(&self) {
-        let moments = self.watch.both_quorate();
+        let moments = self.both_quorate();
         assert!(
             moments.is_empty(),
             "{}: two halves were quorate together: {moments:#?}",

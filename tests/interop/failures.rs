@@ -60,3 +60,21 @@ fn last_node_of_three_survives_with_lms() {
         views.quorate(&[3], 3)
     });
 }
+
+/// A machine that loses its power: it falls silent to the other node and to the server at once, and nothing says so.
+/// The tie-breaker prefers the one that is lost.
+#[test]
+fn survivor_of_a_silently_lost_node_is_quorate() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("power", &[1, 2]));
+    cluster.wait_complete();
+    cluster.cut_arbiter_link(1);
+    cluster.split(&[&[1], &[2]]);
+    cluster.wait("only node 2 is quorate", |views| {
+        views.inquorate(&[1]) && views.quorate(&[2], 2)
+    });
+    cluster.hold(WATCH, "only node 2 is quorate", |views| {
+        views.inquorate(&[1]) && views.quorate(&[2], 2)
+    });
+    cluster.assert_never_both_quorate();
+}

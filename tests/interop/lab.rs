@@ -1,4 +1,4 @@
-//! One test's world: the hub with its switches and the server under test.
+//! One test's world: the switches, and the machine on which the server under test runs.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,12 +13,13 @@ use crate::tools;
 /// Where the server listens, on the network that joins all nodes with it.
 pub(crate) const SERVER_ADDRESS: &str = "10.0.0.1";
 
-/// The hub is both the switch room and the server's machine. It has one bridge (`arbiter`) with the server's address,
-/// and per cluster one bridge for each group that a split can make (see `cluster`).
+/// `switches` has one bridge (`arbiter`) that joins the server's machine with all nodes, and per cluster one bridge for
+/// each group that a split can make (see `cluster`). It has no address of its own: otherwise its kernel would answer on
+/// a cable that was unplugged from its bridge, and a lost link would lose packets in one direction only.
 pub(crate) struct Lab {
-    hub: Namespace,
+    switches: Namespace,
+    machine: Namespace,
     server: Server,
-    ca: Vec<u8>,
     clusters: AtomicU32,
     begin: Instant,
     // Last, so that it is removed after everything that writes to it has gone.
@@ -26,7 +27,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Makes the hub, creates the CA by the server's own tool, and starts the server.
+    /// Lays the cables, creates the CA by the server's own tool, and starts the server.
     pub(crate) fn new() -> Self {
         let flavour = Flavour::from_environment();
         tools::require(flavour);
@@ -35,23 +36,32 @@ impl Lab {
             .prefix("qarbiter-interop-")
             .tempdir()
             .unwrap();
-        let hub = Namespace::new("hub", scratch.path());
-        hub.run(&["ip", "link", "add", "arbiter", "type", "bridge"]);
-        let address = format!("{SERVER_ADDRESS}/16");
-        hub.run(&["ip", "address", "add", &address, "dev", "arbiter"]);
-        hub.run(&["ip", "link", "set", "arbiter", "up"]);
-        let server = Server::new(flavour, scratch.path());
-        server.create_ca(&hub);
-        let ca = std::fs::read(hub.path(&format!("{DATABASE}/qnetd-cacert.crt"))).unwrap();
-        server.start(&hub);
-        Self {
-            hub,
-            server,
-            ca,
+        let switches = Namespace::new("switches", scratch.path());
+        let machine = Namespace::new("server", scratch.path());
+        let lab = Self {
+            server: Server::new(flavour, scratch.path()),
+            switches,
+            machine,
             clusters: AtomicU32::new(0),
             begin,
             scratch,
-        }
+        };
+        lab.switch(&[
+            "link add arbiter type bridge".to_owned(),
+            "link set arbiter up".to_owned(),
+            format!(
+                "link add server type veth peer name arbiter netns {}",
+                lab.machine.pid()
+            ),
+            "link set server master arbiter up".to_owned(),
+        ]);
+        let address = format!("{SERVER_ADDRESS}/16");
+        lab.machine
+            .run(&["ip", "address", "add", &address, "dev", "arbiter"]);
+        lab.machine.run(&["ip", "link", "set", "arbiter", "up"]);
+        lab.server.create_ca(&lab.machine);
+        lab.server.start(&lab.machine);
+        lab
     }
 
     /// Which server is under test.
@@ -59,14 +69,19 @@ impl Lab {
         self.server.flavour()
     }
 
-    /// The hub's namespace.
-    pub(crate) fn hub(&self) -> &Namespace {
-        &self.hub
+    /// The machine that carries all cables.
+    pub(crate) fn switches(&self) -> &Namespace {
+        &self.switches
+    }
+
+    /// The server's machine.
+    pub(crate) fn machine(&self) -> &Namespace {
+        &self.machine
     }
 
     /// The certificate that nodes trust.
-    pub(crate) fn ca(&self) -> &[u8] {
-        &self.ca
+    pub(crate) fn ca(&self) -> Vec<u8> {
+        std::fs::read(self.machine.path(&format!("{DATABASE}/qnetd-cacert.crt"))).unwrap()
     }
 
     /// A directory for the logs and for files that a test makes.
@@ -76,19 +91,19 @@ impl Lab {
 
     /// Has the server's tool sign a cluster's request.
     pub(crate) fn sign(&self, request: &[u8], cluster: &str) -> Vec<u8> {
-        self.server.sign(&self.hub, request, cluster)
+        self.server.sign(&self.machine, request, cluster)
     }
 
     /// Kills the server without notice; its database stays.
     pub(crate) fn kill_server(&self) {
         self.note("the server is killed");
-        self.server.kill(&self.hub);
+        self.server.kill(&self.machine);
     }
 
     /// Starts the server again.
     pub(crate) fn start_server(&self) {
         self.note("the server is started again");
-        self.server.start(&self.hub);
+        self.server.start(&self.machine);
     }
 
     /// A number for a new cluster; addresses and interface names derive from it.
@@ -96,11 +111,11 @@ impl Lab {
         self.clusters.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Carries out `ip` commands in the hub, all in one go.
+    /// Carries out `ip` commands on the switches, all in one go.
     pub(crate) fn switch(&self, commands: &[String]) {
         let script = self.scratch.path().join("ip-batch");
         std::fs::write(&script, commands.join("\n") + "\n").unwrap();
-        self.hub.ip_batch(&script);
+        self.switches.ip_batch(&script);
     }
 
     /// Says what happens, with the time since the test began (seen upon failure or with `--nocapture`).
@@ -123,10 +138,10 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for text in self.hub.ended() {
+            for text in self.machine.ended() {
                 println!("--- {text}");
             }
-            Self::print_log(&self.hub, "qnetd", 60);
+            Self::print_log(&self.machine, "qnetd", 60);
         } else {
             self.note("done");
         }

@@ -62,56 +62,56 @@ impl Server {
     }
 
     /// Creates the CA and the server's certificate, as `pvecm`, `pcs` and `crm` do it.
-    pub(crate) fn create_ca(&self, hub: &Namespace) {
-        hub.run(&["mkdir", "-p", "/etc/corosync/qnetd", "/run/corosync-qnetd"]);
-        hub.run(&[&self.program("corosync-qnetd-certutil"), "-i"]);
+    pub(crate) fn create_ca(&self, machine: &Namespace) {
+        machine.run(&["mkdir", "-p", "/etc/corosync/qnetd", "/run/corosync-qnetd"]);
+        machine.run(&[&self.program("corosync-qnetd-certutil"), "-i"]);
     }
 
     /// Signs a cluster's request; returns the certificate's bytes.
-    pub(crate) fn sign(&self, hub: &Namespace, request: &[u8], cluster: &str) -> Vec<u8> {
+    pub(crate) fn sign(&self, machine: &Namespace, request: &[u8], cluster: &str) -> Vec<u8> {
         let path = format!("/run/{cluster}.crq");
-        std::fs::write(hub.path(&path), request).unwrap();
+        std::fs::write(machine.path(&path), request).unwrap();
         let certutil = self.program("corosync-qnetd-certutil");
-        hub.run(&[&certutil, "-s", "-c", &path, "-n", cluster]);
-        std::fs::read(hub.path(&format!("{DATABASE}/cluster-{cluster}.crt"))).unwrap()
+        machine.run(&[&certutil, "-s", "-c", &path, "-n", cluster]);
+        std::fs::read(machine.path(&format!("{DATABASE}/cluster-{cluster}.crt"))).unwrap()
     }
 
-    /// Starts the server in the hub and waits until its port listens.
-    pub(crate) fn start(&self, hub: &Namespace) {
+    /// Starts the server on its machine and waits until its port listens.
+    pub(crate) fn start(&self, machine: &Namespace) {
         let settings = format!(
             "nss_db_dir={DATABASE},lock_file=/run/corosync-qnetd/pid,local_socket_file=/run/corosync-qnetd/socket"
         );
         let program = self.program("corosync-qnetd");
-        hub.start(
+        machine.start(
             "qnetd",
             &[
                 &program, "-f", "-d", "-s", "req", "-c", "on", "-p", "5403", "-S", &settings,
             ],
         );
         let limit = Instant::now() + Duration::from_secs(10);
-        while !listening(hub) {
-            let ended = hub.ended();
+        while !listening(machine) {
+            let ended = machine.ended();
             assert!(
                 ended.is_empty() && Instant::now() < limit,
                 "the server does not listen on port 5403 {ended:?}:\n{}",
-                hub.log("qnetd")
+                machine.log("qnetd")
             );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Kills the server without notice.
-    pub(crate) fn kill(&self, hub: &Namespace) {
-        hub.kill("qnetd");
+    pub(crate) fn kill(&self, machine: &Namespace) {
+        machine.kill("qnetd");
     }
 }
 
 /// Reads the namespace's socket tables, so as not to disturb the server with a connection.
-fn listening(hub: &Namespace) -> bool {
+fn listening(machine: &Namespace) -> bool {
     const PORT_5403_LISTENS: &str = ":151B";
     const STATE_LISTEN: &str = "0A";
     ["tcp", "tcp6"].iter().any(|table| {
-        std::fs::read_to_string(format!("/proc/{}/net/{table}", hub.pid()))
+        std::fs::read_to_string(format!("/proc/{}/net/{table}", machine.pid()))
             .unwrap_or_default()
             .lines()
             .any(|line| {

@@ -1,6 +1,6 @@
 //! Clusters join, split and heal; the device's vote goes to exactly one side.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::lab::Lab;
@@ -28,7 +28,7 @@ fn split_two_nodes(tie_breaker: &'static str, winner: u32, loser: u32) {
     };
     let cluster = Cluster::start(&lab, spec);
     cluster.wait_complete();
-    cluster.split(&[&[1], &[2]]);
+    let split = cluster.split(&[&[1], &[2]]);
     let decided = format!("only node {winner} is quorate");
     cluster.wait(&decided, |views| {
         views.quorate(&[winner], 2) && views.inquorate(&[loser])
@@ -36,6 +36,7 @@ fn split_two_nodes(tie_breaker: &'static str, winner: u32, loser: u32) {
     cluster.hold(WATCH, &decided, |views| {
         views.quorate(&[winner], 2) && views.inquorate(&[loser])
     });
+    cluster.assert_never_quorate(&[loser], split);
     cluster.assert_never_both_quorate();
 }
 
@@ -79,23 +80,25 @@ fn four_nodes_split_in_halves_and_three_to_one() {
     let cluster = Cluster::start(&lab, Spec::ffsplit("four", &[1, 2, 3, 4]));
     cluster.wait_complete();
 
-    cluster.split(&[&[1, 3], &[2, 4]]);
+    let split = cluster.split(&[&[1, 3], &[2, 4]]);
     cluster.wait("nodes 1 and 3 have the device's vote", |views| {
         views.quorate(&[1, 3], 3) && views.inquorate(&[2, 4])
     });
     cluster.hold(WATCH, "nodes 1 and 3 have the device's vote", |views| {
         views.quorate(&[1, 3], 3) && views.inquorate(&[2, 4])
     });
+    cluster.assert_never_quorate(&[2, 4], split);
     cluster.heal();
     cluster.wait_complete();
 
-    cluster.split(&[&[1], &[2, 3, 4]]);
+    let split = cluster.split(&[&[1], &[2, 3, 4]]);
     cluster.wait("nodes 2, 3 and 4 have the device's vote", |views| {
         views.inquorate(&[1]) && views.quorate(&[2, 3, 4], 4)
     });
     cluster.hold(WATCH, "nodes 2, 3 and 4 have the device's vote", |views| {
         views.inquorate(&[1]) && views.quorate(&[2, 3, 4], 4)
     });
+    cluster.assert_never_quorate(&[1], split);
     cluster.assert_never_both_quorate();
 }
 
@@ -114,6 +117,7 @@ fn two_clusters_split_at_the_same_time() {
     red.wait_complete();
     blue.wait_complete();
     lab.note("both clusters split");
+    let split = Instant::now();
     let mut commands = red.split_commands(&[&[1], &[2]]);
     commands.extend(blue.split_commands(&[&[1], &[2]]));
     lab.switch(&commands);
@@ -129,6 +133,8 @@ fn two_clusters_split_at_the_same_time() {
     blue.hold(WATCH / 2, "only node 2 is quorate", |views| {
         views.quorate(&[2], 2) && views.inquorate(&[1])
     });
+    red.assert_never_quorate(&[2], split);
+    blue.assert_never_quorate(&[1], split);
     red.assert_never_both_quorate();
     blue.assert_never_both_quorate();
 }

@@ -1,6 +1,6 @@
 //! Watches a cluster from outside all the time, and finds moments at which two halves were quorate together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -61,6 +61,20 @@ impl Watch {
             };
         }
         Views(latest)
+    }
+
+    /// When, after `begin`, a node was quorate with exactly this membership.
+    pub(crate) fn quorate_since(&self, nodes: &[u32], begin: Instant) -> Vec<Duration> {
+        let members: BTreeSet<u32> = nodes.iter().copied().collect();
+        self.samples()
+            .iter()
+            .filter(|sample| sample.begin >= begin)
+            .filter(|sample| {
+                let view = sample.view.as_ref();
+                view.is_some_and(|view| view.quorate && view.members == members)
+            })
+            .map(|sample| sample.begin - begin)
+            .collect()
     }
 
     /// The moments at which two disjoint memberships were quorate, in words; empty is good.
