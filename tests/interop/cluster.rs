@@ -15,6 +15,9 @@ use crate::watch::Watch;
 /// rest is room for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// The command line of a node's vote client, with its debug log.
+const QDEVICE: &[&str] = &["corosync-qdevice", "-f", "-d"];
+
 /// A running cluster.
 pub(crate) struct Cluster<'lab> {
     lab: &'lab Lab,
@@ -121,8 +124,32 @@ impl<'lab> Cluster<'lab> {
         });
         for node in self.nodes.values() {
             node.run(&["mkdir", "-p", "/run/corosync-qdevice"]);
-            node.start("qdevice", &["corosync-qdevice", "-f", "-d"]);
+            node.start("qdevice", QDEVICE);
         }
+    }
+
+    /// Kills corosync and qdevice on a node; the node's kernel closes their connections.
+    pub(crate) fn crash(&self, node: u32) {
+        self.note(&format!("corosync and qdevice crash on node {node}"));
+        self.nodes[&node].kill("qdevice");
+        self.nodes[&node].kill("corosync");
+    }
+
+    /// Ends qdevice and corosync on a node as its service manager does. Returns the moment before.
+    pub(crate) fn shut_down(&self, node: u32) -> Instant {
+        self.note(&format!("node {node} shuts down"));
+        let begin = Instant::now();
+        self.nodes[&node].stop("qdevice");
+        self.nodes[&node].stop("corosync");
+        begin
+    }
+
+    /// Starts corosync and qdevice on a node that crashed or was shut down.
+    pub(crate) fn restart(&self, node: u32) {
+        self.note(&format!("node {node} starts again"));
+        self.nodes[&node].start("corosync", &["corosync", "-f"]);
+        self.wait("its corosync answers", |views| views.contains_key(&node));
+        self.nodes[&node].start("qdevice", QDEVICE);
     }
 
     /// Key and certificate of this cluster, as its nodes have them.
@@ -183,6 +210,14 @@ impl<'lab> Cluster<'lab> {
         ));
         let port = self.arbiter_port(node);
         self.lab.switch(&[format!("link set {port} nomaster")]);
+    }
+
+    /// Undoes [`Cluster::cut_arbiter_link`].
+    pub(crate) fn restore_arbiter_link(&self, node: u32) {
+        self.note(&format!("node {node} has its link to the server again"));
+        let port = self.arbiter_port(node);
+        self.lab
+            .switch(&[format!("link set {port} master arbiter")]);
     }
 
     /// Kills everything on a node at once.
@@ -293,6 +328,21 @@ impl<'lab> Cluster<'lab> {
             "{}: the nodes {nodes:?} were quorate, {moments:?} after the split",
             self.spec.name
         );
+    }
+
+    /// Fails if this node was not quorate at any moment since `begin`.
+    pub(crate) fn assert_always_quorate(&self, node: u32, begin: Instant) {
+        let samples = self.watch.samples();
+        let own = samples
+            .iter()
+            .filter(|s| s.node == node && s.begin >= begin);
+        for sample in own {
+            assert!(
+                sample.view.as_ref().is_some_and(|view| view.quorate),
+                "{}: node {node} was not quorate for a moment: {sample:?}",
+                self.spec.name
+            );
+        }
     }
 
     /// Fails if at any moment two disjoint memberships were quorate.

@@ -1,6 +1,6 @@
 //! Nodes and the server die.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::lab::Lab;
@@ -77,4 +77,56 @@ fn survivor_of_a_silently_lost_node_is_quorate() {
         views.inquorate(&[1]) && views.quorate(&[2], 2)
     });
     cluster.assert_never_both_quorate();
+}
+
+/// The server forgets everything when it is killed. Whichever side it chooses then, it chooses one.
+#[test]
+fn server_that_is_killed_during_a_split_chooses_one_side_again() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("amnesia", &[1, 2]));
+    cluster.wait_complete();
+    cluster.split(&[&[1], &[2]]);
+    cluster.wait("only node 1 is quorate", |views| {
+        views.quorate(&[1], 2) && views.inquorate(&[2])
+    });
+    lab.kill_server();
+    cluster.wait("neither node is quorate", |views| {
+        views.inquorate(&[1]) && views.inquorate(&[2])
+    });
+    lab.start_server();
+    cluster.wait("one node is quorate", |views| {
+        (views.quorate(&[1], 2) && views.inquorate(&[2]))
+            || (views.inquorate(&[1]) && views.quorate(&[2], 2))
+    });
+    std::thread::sleep(WATCH);
+    cluster.assert_never_both_quorate();
+    cluster.heal();
+    cluster.wait_complete();
+}
+
+#[test]
+fn crashed_node_comes_back() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("return", &[1, 2]));
+    cluster.wait_complete();
+    cluster.crash(1);
+    cluster.wait("node 2 is quorate alone", |views| views.quorate(&[2], 2));
+    let alone = Instant::now();
+    cluster.restart(1);
+    cluster.wait_complete();
+    cluster.assert_always_quorate(2, alone);
+    cluster.assert_never_both_quorate();
+}
+
+/// A planned shutdown must not cost the other node a moment of its quorum.
+#[test]
+fn node_stays_quorate_while_the_other_one_shuts_down_and_returns() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("planned", &[1, 2]));
+    cluster.wait_complete();
+    let begin = cluster.shut_down(1);
+    cluster.wait("node 2 is quorate alone", |views| views.quorate(&[2], 2));
+    cluster.restart(1);
+    cluster.wait_complete();
+    cluster.assert_always_quorate(2, begin);
 }

@@ -27,8 +27,13 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Lays the cables, creates the CA by the server's own tool, and starts the server.
+    /// A lab whose server requires TLS and client certificates.
     pub(crate) fn new() -> Self {
+        Self::with_flags(&["-s", "req", "-c", "on"])
+    }
+
+    /// Lays the cables, creates the CA by the server's own tool, and starts the server.
+    pub(crate) fn with_flags(flags: &'static [&'static str]) -> Self {
         let flavour = Flavour::from_environment();
         tools::require(flavour);
         let begin = Instant::now();
@@ -39,7 +44,7 @@ impl Lab {
         let switches = Namespace::new("switches", scratch.path());
         let machine = Namespace::new("server", scratch.path());
         let lab = Self {
-            server: Server::new(flavour, scratch.path()),
+            server: Server::new(flavour, scratch.path(), flags),
             switches,
             machine,
             clusters: AtomicU32::new(0),

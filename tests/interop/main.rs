@@ -26,6 +26,7 @@ mod spec;
 mod tools;
 mod watch;
 
+mod algorithms;
 mod failures;
 mod intruders;
 mod silent_loss;

@@ -162,17 +162,30 @@ impl Namespace {
 
     /// Kills a program that was started by [`Namespace::start`] with SIGKILL and waits until it is gone.
     pub(crate) fn kill(&self, name: &str) {
-        let pid = std::fs::read_to_string(self.path(&format!("/run/{name}.pid"))).unwrap();
-        self.run(&["kill", "-KILL", pid.trim()]);
-        let mut daemons = self.daemons.lock().unwrap();
-        let position = daemons.iter().position(|d| d.name == name).unwrap();
-        let mut daemon = daemons.remove(position);
-        let status = daemon.entry.wait().unwrap();
+        let status = self.signal(name, "KILL");
         assert!(
             ended_by_kill(status),
             "{}: {name} had already ended by itself ({status})",
             self.name
         );
+    }
+
+    /// Asks a program that was started by [`Namespace::start`] to end, and waits until it has.
+    pub(crate) fn stop(&self, name: &str) {
+        let status = self.signal(name, "TERM");
+        assert!(
+            status.success(),
+            "{}: {name} did not end in good order ({status})",
+            self.name
+        );
+    }
+
+    fn signal(&self, name: &str, signal: &str) -> ExitStatus {
+        let pid = std::fs::read_to_string(self.path(&format!("/run/{name}.pid"))).unwrap();
+        self.run(&["kill", "-s", signal, pid.trim()]);
+        let mut daemons = self.daemons.lock().unwrap();
+        let position = daemons.iter().position(|d| d.name == name).unwrap();
+        daemons.remove(position).entry.wait().unwrap()
     }
 
     /// The programs that should be running and are not, with how they ended.

@@ -33,11 +33,12 @@ impl Flavour {
 pub(crate) struct Server {
     flavour: Flavour,
     programs: PathBuf,
+    flags: &'static [&'static str],
 }
 
 impl Server {
-    /// Finds the programs; for ours, makes the links by whose names the binary knows its part.
-    pub(crate) fn new(flavour: Flavour, scratch: &Path) -> Self {
+    /// Finds the programs; `flags` say what the server demands of its clients. For ours, makes the links by whose names the binary knows its part.
+    pub(crate) fn new(flavour: Flavour, scratch: &Path, flags: &'static [&'static str]) -> Self {
         let programs = match flavour {
             Flavour::Theirs => PathBuf::from("/usr/bin"),
             Flavour::Ours => {
@@ -49,7 +50,11 @@ impl Server {
                 links
             }
         };
-        Self { flavour, programs }
+        Self {
+            flavour,
+            programs,
+            flags,
+        }
     }
 
     /// Which implementation this is.
@@ -82,12 +87,9 @@ impl Server {
             "nss_db_dir={DATABASE},lock_file=/run/corosync-qnetd/pid,local_socket_file=/run/corosync-qnetd/socket"
         );
         let program = self.program("corosync-qnetd");
-        machine.start(
-            "qnetd",
-            &[
-                &program, "-f", "-d", "-s", "req", "-c", "on", "-p", "5403", "-S", &settings,
-            ],
-        );
+        let mut command = vec![program.as_str(), "-f", "-d", "-p", "5403", "-S", &settings];
+        command.extend(self.flags);
+        machine.start("qnetd", &command);
         let limit = Instant::now() + Duration::from_secs(10);
         while !listening(machine) {
             let ended = machine.ended();

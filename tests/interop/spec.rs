@@ -22,6 +22,8 @@ pub(crate) struct Spec {
     pub(crate) tie_breaker: &'static str,
     pub(crate) device_votes: u32,
     pub(crate) identity: Identity,
+    /// A command that every node runs as its heuristics; none by default.
+    pub(crate) heuristics: Option<&'static str>,
 }
 
 impl Spec {
@@ -34,6 +36,7 @@ impl Spec {
             tie_breaker: "lowest",
             device_votes: 1,
             identity: Identity::Own,
+            heuristics: None,
         }
     }
 
@@ -53,6 +56,9 @@ impl Spec {
             Identity::Plaintext => "off",
             _ => "required",
         };
+        let heuristics = self.heuristics.map_or_else(String::new, |command| {
+            format!("        heuristics {{\n            mode: on\n            exec_check: {command}\n        }}\n")
+        });
         let Self {
             name,
             algorithm,
@@ -90,7 +96,7 @@ quorum {{
         votes: {device_votes}
         timeout: 3000
         sync_timeout: 4000
-        net {{
+{heuristics}        net {{
             host: {SERVER_ADDRESS}
             port: 5403
             tls: {tls}
