@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::lab::Lab;
+use crate::quorum::View;
+use crate::server::Flavour;
 use crate::spec::{Identity, Spec};
 
 const WATCH: Duration = Duration::from_secs(6);
@@ -79,6 +81,33 @@ fn larger_side_of_three_wins_with_lms() {
     cluster.assert_never_quorate(&[1], split);
     cluster.heal();
     cluster.wait_complete();
+}
+
+/// The reference gives the vote to the named node alone, so that its own half is torn: one of its nodes is quorate, the
+/// other one is not (algorithms spec, 8.4, A1). Ours gives it to the whole half.
+#[test]
+fn tie_with_lms_goes_to_the_named_node_and_its_half() {
+    let lab = Lab::new();
+    let spec = Spec {
+        algorithm: "lms",
+        tie_breaker: "2",
+        ..Spec::ffsplit("half", &[1, 2, 3, 4])
+    };
+    let cluster = Cluster::start(&lab, spec);
+    cluster.wait_complete();
+    let split = cluster.split(&[&[1, 3], &[2, 4]]);
+    cluster.wait("the decision is there", |views| match lab.flavour() {
+        Flavour::Ours => views.inquorate(&[1, 3]) && views.quorate(&[2, 4], 3),
+        Flavour::Theirs => {
+            let half = |node, quorate| {
+                let view: Option<&View> = views.get(&node);
+                view.is_some_and(|v| v.members == [2, 4].into() && v.quorate == quorate)
+            };
+            views.inquorate(&[1, 3]) && half(2, true) && half(4, false)
+        }
+    });
+    std::thread::sleep(WATCH);
+    cluster.assert_never_quorate(&[1, 3], split);
 }
 
 #[test]
