@@ -79,7 +79,9 @@ impl<'lab> Cluster<'lab> {
             let ring = format!("{}/24", ring_address(number, *id));
             let arbiter = format!("10.0.{}.{id}/16", number + 1);
             node.run(&["ip", "address", "add", &ring, "dev", "ring"]);
+            let v6 = format!("fd00::{}:{id}/64", number + 1);
             node.run(&["ip", "address", "add", &arbiter, "dev", "arbiter"]);
+            node.run(&["ip", "address", "add", &v6, "dev", "arbiter", "nodad"]);
             node.run(&["ip", "link", "set", "ring", "up"]);
             node.run(&["ip", "link", "set", "arbiter", "up"]);
         }
@@ -126,6 +128,20 @@ impl<'lab> Cluster<'lab> {
             node.run(&["mkdir", "-p", "/run/corosync-qdevice"]);
             node.start("qdevice", QDEVICE);
         }
+    }
+
+    /// Gives all nodes another configuration while they run.
+    pub(crate) fn reconfigure(&self, spec: &Spec) {
+        self.note(&format!(
+            "the configuration has the nodes {:?} now",
+            spec.nodes
+        ));
+        let configuration = spec.configuration(self.number);
+        for node in self.nodes.values() {
+            std::fs::write(node.path("/etc/corosync/corosync.conf"), &configuration).unwrap();
+        }
+        let first = self.nodes.values().next().unwrap();
+        first.run(&["corosync-cfgtool", "-R"]);
     }
 
     /// Kills corosync and qdevice on a node; the node's kernel closes their connections.

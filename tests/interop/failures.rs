@@ -39,6 +39,21 @@ fn killed_server_comes_back_and_gives_its_vote_again() {
     });
 }
 
+/// As an upgrade does it: the server ends in good order, and another one takes its place.
+#[test]
+fn restarted_server_gives_its_vote_again() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("upgrade", &[1, 2]));
+    cluster.wait_complete();
+    let begin = Instant::now();
+    lab.stop_server();
+    lab.start_server();
+    cluster.wait_complete();
+    for node in [1, 2] {
+        cluster.assert_always_quorate(node, begin);
+    }
+}
+
 /// The device has 2 votes here, so that one node and the device are 3 of 5.
 #[test]
 fn last_node_of_three_survives_with_lms() {

@@ -13,6 +13,9 @@ use crate::tools;
 /// Where the server listens, on the network that joins all nodes with it.
 pub(crate) const SERVER_ADDRESS: &str = "10.0.0.1";
 
+/// The same for clusters that prefer IPv6.
+pub(crate) const SERVER_ADDRESS_V6: &str = "fd00::1";
+
 /// `switches` has one bridge (`arbiter`) that joins the server's machine with all nodes, and per cluster one bridge for
 /// each group that a split can make (see `cluster`). It has no address of its own: otherwise its kernel would answer on
 /// a cable that was unplugged from its bridge, and a lost link would lose packets in one direction only.
@@ -60,6 +63,9 @@ impl Lab {
             ),
             "link set server master arbiter up".to_owned(),
         ]);
+        let v6 = format!("{SERVER_ADDRESS_V6}/64");
+        lab.machine
+            .run(&["ip", "address", "add", &v6, "dev", "arbiter", "nodad"]);
         let address = format!("{SERVER_ADDRESS}/16");
         lab.machine
             .run(&["ip", "address", "add", &address, "dev", "arbiter"]);
@@ -102,7 +108,13 @@ impl Lab {
     /// Kills the server without notice; its database stays.
     pub(crate) fn kill_server(&self) {
         self.note("the server is killed");
-        self.server.kill(&self.machine);
+        self.machine.kill("qnetd");
+    }
+
+    /// Asks the server to end, which it has to do in good order.
+    pub(crate) fn stop_server(&self) {
+        self.note("the server is stopped");
+        self.machine.stop("qnetd");
     }
 
     /// Starts the server again.

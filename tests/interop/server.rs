@@ -101,11 +101,6 @@ impl Server {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-
-    /// Kills the server without notice.
-    pub(crate) fn kill(&self, machine: &Namespace) {
-        machine.kill("qnetd");
-    }
 }
 
 /// Reads the namespace's socket tables, so as not to disturb the server with a connection.

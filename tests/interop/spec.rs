@@ -3,6 +3,7 @@
 use crate::lab::SERVER_ADDRESS;
 
 /// How the nodes prove who they are.
+#[derive(Clone)]
 pub(crate) enum Identity {
     /// By the real flow: a request made on the first node, signed by the server's tool, copied to the others.
     Own,
@@ -15,6 +16,7 @@ pub(crate) enum Identity {
 }
 
 /// What a cluster is to be like.
+#[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     pub(crate) nodes: &'static [u32],
@@ -22,6 +24,8 @@ pub(crate) struct Spec {
     pub(crate) tie_breaker: &'static str,
     pub(crate) device_votes: u32,
     pub(crate) identity: Identity,
+    /// The server's address as the nodes know it.
+    pub(crate) server: &'static str,
     /// A command that every node runs as its heuristics; none by default.
     pub(crate) heuristics: Option<&'static str>,
 }
@@ -36,6 +40,7 @@ impl Spec {
             tie_breaker: "lowest",
             device_votes: 1,
             identity: Identity::Own,
+            server: SERVER_ADDRESS,
             heuristics: None,
         }
     }
@@ -64,6 +69,7 @@ impl Spec {
             algorithm,
             tie_breaker,
             device_votes,
+            server,
             ..
         } = self;
         // Real-time priority is off: several corosyncs on two cores would starve each other and the server.
@@ -97,7 +103,7 @@ quorum {{
         timeout: 3000
         sync_timeout: 4000
 {heuristics}        net {{
-            host: {SERVER_ADDRESS}
+            host: {server}
             port: 5403
             tls: {tls}
             algorithm: {algorithm}

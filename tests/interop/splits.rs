@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
-use crate::lab::Lab;
+use crate::lab::{Lab, SERVER_ADDRESS_V6};
 use crate::spec::Spec;
 
 /// How long a decided split is watched: longer than two heartbeats, so that every vote is renewed meanwhile.
@@ -17,6 +17,71 @@ fn two_nodes_join_and_are_quorate_with_three_votes() {
     cluster.hold(WATCH, "both are quorate with 3 votes", |views| {
         views.quorate(&[1, 2], 3)
     });
+}
+
+#[test]
+fn two_nodes_vote_through_ipv6() {
+    let lab = Lab::new();
+    let spec = Spec {
+        server: SERVER_ADDRESS_V6,
+        ..Spec::ffsplit("six", &[1, 2])
+    };
+    let cluster = Cluster::start(&lab, spec);
+    cluster.wait_complete();
+    cluster.split(&[&[1], &[2]]);
+    cluster.wait("only node 1 is quorate", |views| {
+        views.quorate(&[1], 2) && views.inquorate(&[2])
+    });
+    cluster.assert_never_both_quorate();
+}
+
+/// A third node is written into the configuration, has not joined yet, and is taken out again.
+#[test]
+fn configuration_changes_while_the_cluster_votes() {
+    let lab = Lab::new();
+    let two = Spec::ffsplit("grow", &[1, 2]);
+    let three = Spec::ffsplit("grow", &[1, 2, 3]);
+    let cluster = Cluster::start(&lab, two.clone());
+    cluster.wait_complete();
+    let begin = Instant::now();
+    for (turn, spec) in [(1, &three), (2, &two)] {
+        cluster.reconfigure(spec);
+        cluster.hold(WATCH, "both are quorate with 3 votes", |views| {
+            views.quorate(&[1, 2], 3)
+        });
+        for node in [1, 2] {
+            let log = cluster.node(node).log("qdevice");
+            let replies = log.matches("Received changed config node list reply");
+            assert_eq!(replies.count(), turn, "node {node}: replies to its lists");
+        }
+    }
+    for node in [1, 2] {
+        cluster.assert_always_quorate(node, begin);
+    }
+    cluster.split(&[&[1], &[2]]);
+    cluster.wait("only node 1 is quorate", |views| {
+        views.quorate(&[1], 2) && views.inquorate(&[2])
+    });
+    cluster.assert_never_both_quorate();
+}
+
+/// The cable between the nodes has a loose contact. Each change comes while the one before is still being decided.
+#[test]
+fn flapping_ring_never_makes_both_sides_quorate() {
+    let lab = Lab::new();
+    let cluster = Cluster::start(&lab, Spec::ffsplit("flapping", &[1, 2]));
+    cluster.wait_complete();
+    for turn in 0..5 {
+        cluster.split(&[&[1], &[2]]);
+        std::thread::sleep(Duration::from_millis(1900 + 250 * turn));
+        cluster.heal();
+        std::thread::sleep(Duration::from_millis(900 - 150 * turn));
+    }
+    cluster.wait_complete();
+    cluster.hold(WATCH, "both are quorate with 3 votes", |views| {
+        views.quorate(&[1, 2], 3)
+    });
+    cluster.assert_never_both_quorate();
 }
 
 /// Splits a cluster of two, and expects this node to win and the other one to lose.
