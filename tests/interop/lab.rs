@@ -160,7 +160,8 @@ impl Drop for Lab {
             }
             Self::print_log(&self.machine, "qnetd", 60);
         } else {
-            self.note("done");
+            let test = std::thread::current();
+            self.note(&format!("done: {}", test.name().unwrap_or_default()));
         }
     }
 }
