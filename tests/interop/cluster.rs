@@ -130,9 +130,8 @@ impl<'lab> Cluster<'lab> {
         // A9). So for the reference that race is avoided.
         if self.lab.flavour() == Flavour::Theirs && self.spec.algorithm != "ffsplit" {
             self.wait("all nodes see each other", |views| {
-                views
-                    .values()
-                    .all(|view| view.members.len() == self.nodes.len())
+                let all = self.nodes.len();
+                views.len() == all && views.values().all(|view| view.members.len() == all)
             });
         }
         for node in self.nodes.values() {
