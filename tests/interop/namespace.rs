@@ -24,6 +24,9 @@ echo "$pid"
 exec cat
 "#;
 
+/// Administrators' programs are not on every caller's path.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A private network, file-system view and process tree.
 pub(crate) struct Namespace {
     name: String,
@@ -44,6 +47,7 @@ impl Namespace {
     /// Makes the namespaces. The output of daemons goes to files `logs/NAME-DAEMON.log`.
     pub(crate) fn new(name: &str, logs: &Path) -> Self {
         let mut holder = Command::new("unshare")
+            .env("PATH", PATH)
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
             .args(["--propagation", "private", "sh", "-c", HOLDER, "holder"])
             .args(PRIVATE_DIRS)
@@ -92,6 +96,7 @@ impl Namespace {
     /// Runs an `ip` script in the network alone. Process ids in it are those of the outside.
     pub(crate) fn ip_batch(&self, script: &Path) {
         let output = Command::new("nsenter")
+            .env("PATH", PATH)
             .arg(format!("--target={}", self.pid))
             .args(["--net", "--", "ip", "-batch"])
             .arg(script)
@@ -110,6 +115,7 @@ impl Namespace {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
+            .env("PATH", PATH)
             .arg(format!("--target={}", self.pid))
             .args(["--net", "--mount", "--pid", "--"])
             .args(arguments)
