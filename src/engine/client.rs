@@ -99,9 +99,9 @@ pub struct Client {
     pub(crate) why: Option<Arc<Rule>>,
     /// Number of the last VOTE_INFO.
     pub(crate) pushes: u32,
-    /// Number of the last membership report among all of the cluster.
+    /// Number of the report of its present ring among all such reports of the cluster.
     pub(crate) report: u64,
-    /// When the membership was last reported.
+    /// When its present ring was first reported.
     pub(crate) reported_at: Time,
     /// When we last sent something that satisfied or restarted the client's heartbeat check.
     pub(crate) answered_at: Time,

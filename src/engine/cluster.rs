@@ -601,16 +601,16 @@ impl Cluster {
             .filter_map(|other| other.membership.clone());
         let list = shared.find(|other| *other == list).unwrap_or(list);
         if let Some(client) = self.client_mut(node) {
-            if client.ring != report.ring {
+            if client.ring != report.ring || client.membership.is_none() {
                 // It stopped casting, and would ignore a verdict for the old ring.
                 client.pending_nack = None;
+                client.report = number;
+                client.reported_at = now;
             }
             client.membership = Some(list);
             client.ring = report.ring;
             client.membership_heuristics = report.heuristics;
             client.heuristics = report.heuristics;
-            client.report = number;
-            client.reported_at = now;
         }
     }
 
