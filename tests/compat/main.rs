@@ -1,0 +1,142 @@
+//! Compatibility with corosync-qnetd: the same scenarios are played against the live reference and against ours, and
+//! the bytes that each client receives are compared.
+//!
+//! `QNETD_UNDER_TEST=theirs|ours|both` (default `both`) chooses the servers; every scenario also carries its own
+//! expectations, so that one server alone can be checked. `COMPAT_FILTER=text` plays only the scenarios whose name
+//! contains the text. Needs root (mount namespaces for the certificate tools), corosync-qnetd, openssl and
+//! libnss3-tools.
+//!
+//! Nothing is normalised, with two exceptions, both because they depend on timing: whether a TLS refusal is seen as
+//! an alert, an end of stream or a reset, and (verb `gone`) whether a closed connection ends orderly or by a reset.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a broken test set-up should stop the test, with a message"
+)]
+
+mod certs;
+mod client;
+mod report;
+mod run;
+mod script;
+mod servers;
+mod wire;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use script::{Scenario, Side};
+use servers::Fleet;
+
+/// Most of a scenario's time is waiting, so far more run at once than there are cores.
+const WORKERS: usize = 24;
+
+/// What a change of the suite must not lose by accident.
+const FEWEST: usize = 60;
+
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("scenarios/", $name, ".scn")))),+]
+    };
+}
+
+const FILES: &[(&str, &str)] = files!["ffsplit", "lms", "two_node_lms"];
+
+#[test]
+fn every_scenario() {
+    let sides: &[Side] = match std::env::var("QNETD_UNDER_TEST").as_deref() {
+        Err(_) | Ok("both") => &[Side::Theirs, Side::Ours],
+        Ok("theirs") => &[Side::Theirs],
+        Ok("ours") => &[Side::Ours],
+        Ok(other) => panic!("QNETD_UNDER_TEST is theirs, ours or both, not {other}"),
+    };
+    let mut scenarios = script::parse(FILES).unwrap_or_else(|why| panic!("{why}"));
+    assert!(
+        scenarios.len() >= FEWEST,
+        "only {} scenarios",
+        scenarios.len()
+    );
+    if let Ok(filter) = std::env::var("COMPAT_FILTER") {
+        scenarios.retain(|scenario| scenario.name.contains(&filter));
+        assert!(!scenarios.is_empty(), "no scenario is called {filter}");
+    }
+    // Those that wait for timers begin first, so that no long one is left over at the end.
+    scenarios.sort_by_key(|scenario| {
+        !scenario
+            .steps
+            .iter()
+            .any(|step| matches!(step.verb.as_str(), "wait" | "at"))
+    });
+
+    let dir = tempfile::tempdir().unwrap();
+    let fleets: Vec<Fleet> = sides
+        .iter()
+        .map(|side| Fleet::prepare(*side, dir.path()))
+        .collect();
+    let verdicts = play_all(&scenarios, &fleets);
+
+    let failed: Vec<&String> = verdicts
+        .iter()
+        .filter_map(|(_, problem)| problem.as_ref())
+        .collect();
+    let casualties: Vec<String> = fleets.iter().flat_map(Fleet::casualties).collect();
+    let pinned = verdicts
+        .iter()
+        .filter(|(s, p)| s.differs.is_some() && p.is_none())
+        .count();
+    let equal = verdicts.len() - pinned - failed.len();
+    let what = if sides.len() == 2 {
+        "equal on both servers"
+    } else {
+        "as expected"
+    };
+    println!(
+        "compat: {} scenarios, {equal} {what}, {pinned} with pinned differences, {} failed",
+        verdicts.len(),
+        failed.len()
+    );
+    for problem in &failed {
+        eprintln!("{problem}\n");
+    }
+    assert!(
+        casualties.is_empty(),
+        "servers ended on their own:\n{}",
+        casualties.join("\n")
+    );
+    assert!(
+        failed.is_empty(),
+        "{} scenarios failed, see above",
+        failed.len()
+    );
+}
+
+/// Plays all scenarios; each verdict is none or a report of what went wrong.
+fn play_all<'a>(
+    scenarios: &'a [Scenario],
+    fleets: &[Fleet],
+) -> Vec<(&'a Scenario, Option<String>)> {
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcomes: Vec<_> = fleets
+                        .iter()
+                        .map(|fleet| (fleet.side, run::play(scenario, fleet)))
+                        .collect();
+                    verdicts
+                        .lock()
+                        .unwrap()
+                        .push((scenario, report::judge(scenario, &outcomes)));
+                }
+            });
+        }
+    });
+    let mut verdicts = verdicts.into_inner().unwrap();
+    verdicts.sort_by_key(|(scenario, _)| scenario.index);
+    verdicts
+}
