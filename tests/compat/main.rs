@@ -43,7 +43,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["ffsplit", "lms", "two_node_lms"];
+const FILES: &[(&str, &str)] = files!["ffsplit", "lms", "two_node_lms", "framing", "decoding", "handshake"];
 
 #[test]
 fn every_scenario() {
