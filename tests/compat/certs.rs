@@ -42,7 +42,8 @@ openssl pkcs12 -in "$1/ca.p12" -nodes -nocerts -passin pass: | openssl pkey -out
 const SIGN: &str = r#"
 set -e
 d=$1 out=$2 subj=$3 ext=$4 dates=$5 ca=$6 serial=$7
-printf '%b' "$ext" > "$out.ext"
+# With an extension openssl makes version 3, as certutil does without any.
+printf '%b' "subjectKeyIdentifier=hash\n$ext" > "$out.ext"
 openssl req -new -utf8 -key "$d/client.key" -subj "$subj" -out "$out.csr"
 case $dates in
 now) openssl x509 -req -in "$out.csr" -CA "$ca.crt" -CAkey "$ca.key" -days 30 -set_serial "$serial" -extfile "$out.ext" -out "$out" ;;
@@ -58,6 +59,9 @@ serial = $out.serial
 new_certs_dir = $(dirname "$out")
 default_md = sha256
 policy = p
+x509_extensions = x
+[x]
+subjectKeyIdentifier = hash
 [p]
 commonName = supplied
 END

@@ -43,7 +43,19 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["ffsplit", "lms", "two_node_lms", "framing", "decoding", "handshake"];
+const FILES: &[(&str, &str)] = files![
+    "ffsplit",
+    "lms",
+    "two_node_lms",
+    "framing",
+    "decoding",
+    "handshake",
+    "init",
+    "session",
+    "timing",
+    "limits",
+    "tls"
+];
 
 #[test]
 fn every_scenario() {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::run::{Event, Outcome, Transcript};
 use crate::script::{Scenario, Side};
-use crate::wire::{describe, hex};
+use crate::wire::{hex, summary};
 
 /// None if all is well; otherwise the report.
 pub(crate) fn judge(scenario: &Scenario, outcomes: &[(Side, Outcome)]) -> Option<String> {
@@ -67,9 +67,8 @@ fn line(event: &Event) -> String {
         }
     };
     match event {
-        Event::Sent(bytes) if bytes.len() > 400 => format!("> {}", short(bytes)),
-        Event::Sent(bytes) => format!("> {}\n        {}", describe(bytes), short(bytes)),
-        Event::Got(bytes) => format!("< {}\n        {}", describe(bytes), short(bytes)),
+        Event::Sent(bytes) => format!("> {}\n        {}", summary(bytes), short(bytes)),
+        Event::Got(bytes) => format!("< {}\n        {}", summary(bytes), short(bytes)),
         Event::Ended(end) => format!("< {end:?}"),
         Event::Fact(text) => format!("* {text}"),
     }

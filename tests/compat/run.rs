@@ -16,9 +16,11 @@
 //! | `A init-reply CODE SEQ` | INIT_REPLY with both lists |
 //! | `A eof`, `A gone`, `A refused` | the connection was closed in order; closed or reset; refused by TLS |
 //! | `A flood`, `A stuff` | read nothing and send echoes until dropped; until the server's socket is full |
+//! | `A pester served` | repeat the membership until the queue of a stuffed peer is full; `served` or `dropped` |
+//! | `A noprobe`, `A probe` | an echo would (not) disturb the client from here on |
 //! | `mark`, `at MS` | start a clock; check it |
 //! | `wait MS`, `settle` | pause; prove that nothing more arrives |
-//! | `term`, `alive`, `crashed` | stop the server; it runs; it ended with a signal |
+//! | `term`, `alive`, `ended`, `crashed` | stop the server; it runs; it ended with status 0; with a signal |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Conn, End, Next};
 use crate::script::{Scenario, Step};
 use crate::servers::{Fleet, Server};
-use crate::wire::{describe, encode, sequence, unhex};
+use crate::wire::{encode, sequence, summary, unhex};
 
 /// How long an expected message may take: long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,6 +89,8 @@ struct Player {
     /// An echo would get an answer in the present state.
     probe: bool,
     tls: bool,
+    /// It reads nothing any more, on purpose.
+    deaf: bool,
 }
 
 struct Play<'a> {
@@ -200,19 +204,20 @@ impl Play<'_> {
                 self.settle()?;
                 self.server.terminate();
             }
-            "alive" | "crashed" => self.fate(verb)?,
+            "alive" | "crashed" | "ended" => self.fate(verb)?,
             _ => return Err("unknown step".to_owned()),
         }
         Ok(())
     }
 
     fn fate(&mut self, verb: &str) -> Result<(), String> {
-        let limit = if verb == "crashed" { PATIENCE } else { SILENCE };
+        let limit = if verb == "alive" { SILENCE } else { PATIENCE };
         let status = self.server.ended(limit);
         let fact = match &status {
             None => "alive",
             Some(text) if text.contains("signal") => "crashed",
-            Some(_) => "ended",
+            Some(text) if text == "exit status: 0" => "ended",
+            Some(_) => "failed",
         };
         if let Some(player) = self.players.values_mut().next() {
             player.events.push(Event::Fact(format!("server {fact}")));
@@ -409,7 +414,7 @@ impl Play<'_> {
         let player = self.player(who)?;
         let port = player.live()?.local_port();
         let echo = encode(&format!("ECHO_REQUEST seq=1 x100:{}", "00".repeat(30000)))?;
-        player.probe = false;
+        player.deaf = true;
         let mut last = 0;
         for _ in 0..1000 {
             if !player.live()?.send_within(&echo, PATIENCE) {
@@ -429,20 +434,23 @@ impl Play<'_> {
 /// Sizes and algorithms as every INIT_REPLY of a server with default settings announces them.
 const SIZES: &str = "maxreq=32768 maxrep=32768 algs=0,1,2,3";
 
+/// The verbs that wait for something; all others do something.
+const RECEIPTS: [&str; 11] = [
+    "<",
+    "<hex",
+    "<raw",
+    "<echo-of-last",
+    "re",
+    "push",
+    "err",
+    "init-reply",
+    "eof",
+    "gone",
+    "refused",
+];
+
 fn is_receipt(verb: &str) -> bool {
-    matches!(
-        verb,
-        "<" | "<hex"
-            | "re"
-            | "push"
-            | "err"
-            | "init-reply"
-            | "eof"
-            | "gone"
-            | "refused"
-            | "identity"
-            | "<raw"
-    )
+    RECEIPTS.contains(&verb) || verb == "identity"
 }
 
 impl Player {
@@ -475,7 +483,7 @@ impl Player {
 
     /// Nothing arrives and the connection stays open.
     fn silent(&mut self, number: u32, quiet: bool) -> Result<(), String> {
-        if self.conn.is_none() {
+        if self.conn.is_none() || self.deaf {
             return Ok(());
         }
         let probe = self.probe && !quiet;
@@ -493,7 +501,7 @@ impl Player {
             Next::Message(bytes) if probe && sequence(&bytes) == Some(number) => Ok(()),
             Next::Message(bytes) => {
                 self.events.push(Event::Got(bytes.clone()));
-                Err(format!("expected nothing, got {}", describe(&bytes)))
+                Err(format!("expected nothing, got {}", summary(&bytes)))
             }
             Next::End(end) => {
                 self.events.push(Event::Ended(end));
@@ -510,14 +518,14 @@ impl Player {
             Next::Message(bytes) if bytes == wanted => Ok(()),
             Next::Message(bytes) => Err(format!(
                 "expected {}, got {}",
-                describe(wanted),
-                describe(&bytes)
+                summary(wanted),
+                summary(&bytes)
             )),
             Next::End(end) => Err(format!(
                 "expected {}, but the connection ended: {end:?}",
-                describe(wanted)
+                summary(wanted)
             )),
-            Next::Silence => Err(format!("expected {}, got nothing", describe(wanted))),
+            Next::Silence => Err(format!("expected {}, got nothing", summary(wanted))),
         }
     }
 
@@ -567,6 +575,7 @@ impl Player {
                     Err("never dropped".to_owned())
                 }
             }
+            "pester" => self.pester(args),
             "noprobe" | "probe" => {
                 self.probe = verb == "probe";
                 Ok(())
@@ -597,6 +606,39 @@ impl Player {
                 self.send(&encode(&format!("VOTE_INFO_REPLY seq={number}"))?)
             }
             _ => Err("unknown step".to_owned()),
+        }
+    }
+
+    /// Repeats the membership until the queue of every peer that reads nothing must be full. Whether the pushes that
+    /// come in between belong to a request or to the peer's departure is left open; the replies are what counts.
+    fn pester(&mut self, wanted: &str) -> Result<(), String> {
+        let mut fact = "served";
+        for number in 1000..1060 {
+            let conn = self.live()?;
+            conn.send(&encode(&format!(
+                "NODE_LIST seq={number} type=2 ring=1.4 ni=1 ni=2"
+            ))?);
+            let answer = loop {
+                match conn.next(Instant::now() + PATIENCE) {
+                    Next::Message(bytes) if bytes.starts_with(&[0, 0x0e]) => {}
+                    other => break other,
+                }
+            };
+            match answer {
+                Next::Message(bytes) if sequence(&bytes) == Some(number) => {}
+                Next::End(_) => {
+                    fact = "dropped";
+                    self.conn = None;
+                    break;
+                }
+                other => return Err(format!("{other:?}")),
+            }
+        }
+        self.events.push(Event::Fact(fact.to_owned()));
+        if fact == wanted {
+            Ok(())
+        } else {
+            Err(format!("the client was {fact}"))
         }
     }
 
@@ -669,6 +711,15 @@ impl Player {
                 Ok(())
             }
             "<hex" => self.expect(&unhex(args)?),
+            "<echo-of-last" => {
+                let sent = self.events.iter().rev().find_map(|event| match event {
+                    Event::Sent(bytes) => Some(bytes.clone()),
+                    _ => None,
+                });
+                let mut echo = sent.ok_or("nothing was sent")?;
+                echo.splice(..2, [0, 9]);
+                self.expect(&echo)
+            }
             "<raw" => self.expect_raw(&unhex(args)?),
             "init-reply" => {
                 let (code, seq) = args.split_once(' ').ok_or("CODE SEQ")?;
@@ -729,7 +780,7 @@ impl Player {
             Next::End(end) => end,
             Next::Message(bytes) => {
                 self.events.push(Event::Got(bytes.clone()));
-                return Err(format!("expected the end, got {}", describe(&bytes)));
+                return Err(format!("expected the end, got {}", summary(&bytes)));
             }
             Next::Silence => return Err("still open".to_owned()),
         };

@@ -296,6 +296,16 @@ pub(crate) fn describe(message: &[u8]) -> String {
     out
 }
 
+/// [`describe`], cut to what fits into a line of a report.
+pub(crate) fn summary(message: &[u8]) -> String {
+    let mut text = describe(message);
+    if text.len() > 400 {
+        text.truncate(400);
+        text.push_str(&format!("... ({} bytes)", message.len()));
+    }
+    text
+}
+
 fn describe_option(number: u16, value: &[u8]) -> Option<String> {
     let (key, layout) = OPTIONS.get(usize::from(number))?;
     let int = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, b| sum << 8 | u64::from(*b));
