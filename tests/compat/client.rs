@@ -82,7 +82,20 @@ impl Conn {
         let mut tls = ClientConnection::new(config, name).expect("client configuration");
         let mut first = ahead.to_vec();
         tls.write_tls(&mut first).expect("writing to memory");
+        let clear = crate::wire::count(ahead).saturating_sub(1);
         self.send(&first);
+        // What was asked before STARTTLS is answered in clear text; anything read beyond that is TLS.
+        let mut answers = Vec::new();
+        for _ in 0..clear {
+            let Next::Message(bytes) = self.next(Instant::now() + Duration::from_secs(5)) else {
+                return Err(End::Refused);
+            };
+            answers.extend(bytes);
+        }
+        let surplus = std::mem::replace(&mut self.inbuf, answers);
+        let mut plain = Vec::new();
+        decrypt(&mut tls, &surplus, &mut plain)?;
+        flush(&mut tls, &mut self.sock).map_err(|_| End::Refused)?;
         self.sock
             .set_read_timeout(Some(Duration::from_secs(5)))
             .map_err(|_| End::Refused)?;

@@ -97,6 +97,16 @@ pub(crate) fn complete(buffer: &[u8]) -> Option<usize> {
     (buffer.len() >= total).then_some(total)
 }
 
+/// How many whole messages `buffer` begins with.
+pub(crate) fn count(mut buffer: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(length) = complete(buffer) {
+        buffer = &buffer[length..];
+        count += 1;
+    }
+    count
+}
+
 /// Encodes `NAME key=value ...`. `NAME` may also be a number; `xN:HEX` is option N with any value.
 ///
 /// # Errors
