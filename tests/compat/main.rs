@@ -19,10 +19,12 @@
 
 mod certs;
 mod client;
+mod player;
 mod report;
 mod run;
 mod script;
 mod servers;
+mod verbs;
 mod wire;
 
 use std::sync::Mutex;

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use crate::run::{Event, Outcome, Transcript};
+use crate::player::Event;
+use crate::run::{Outcome, Transcript};
 use crate::script::{Scenario, Side};
 use crate::wire::{hex, summary};
 

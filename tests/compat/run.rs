@@ -23,34 +23,22 @@
 //! | `term`, `alive`, `ended`, `crashed` | stop the server; it runs; it ended with status 0; with a signal |
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::{Conn, End, Next};
+use crate::player::{Event, PATIENCE, Player, SILENCE};
 use crate::script::{Scenario, Step};
 use crate::servers::{Fleet, Server};
-use crate::wire::{encode, sequence, summary, unhex};
+use crate::verbs::{SIZES, is_receipt};
+use crate::wire::encode;
 
-/// How long an expected message may take: long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long silence must last where an echo cannot prove it.
-const SILENCE: Duration = Duration::from_millis(60);
 /// What a timed event may be late by, on a busy machine, and early by (timers count whole milliseconds).
 const LATE: Duration = Duration::from_millis(450);
 const EARLY: Duration = Duration::from_millis(15);
 /// Sequence numbers from here on belong to the echoes that prove silence, never to a scenario.
 const PROBE: u32 = 0xEC00_0000;
-
-/// One thing that happened at a client.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Event {
-    /// Context for the reports; not compared.
-    Sent(Vec<u8>),
-    Got(Vec<u8>),
-    Ended(End),
-    /// An outcome that is no message: a handshake, a certificate, the fate of the server.
-    Fact(String),
-}
 
 /// All clients' events, in the order in which each client saw them.
 pub(crate) type Transcript = BTreeMap<char, Vec<Event>>;
@@ -60,37 +48,6 @@ pub(crate) struct Outcome {
     pub(crate) transcript: Transcript,
     /// Place of the first step that went wrong, and how.
     pub(crate) failure: Option<String>,
-}
-
-/// A working message that has not been answered yet.
-struct Pending {
-    seq: u32,
-    kind: Kind,
-    ring: Option<String>,
-}
-
-enum Kind {
-    List(u8),
-    Ask,
-    Heuristics(String),
-}
-
-/// A client and what it has to remember to say exactly what the server must answer.
-#[derive(Default)]
-struct Player {
-    conn: Option<Conn>,
-    held: Vec<u8>,
-    events: Vec<Event>,
-    seq: u32,
-    node: String,
-    ring: String,
-    pushes: u32,
-    pending: Option<Pending>,
-    /// An echo would get an answer in the present state.
-    probe: bool,
-    tls: bool,
-    /// It reads nothing any more, on purpose.
-    deaf: bool,
 }
 
 struct Play<'a> {
@@ -109,10 +66,17 @@ struct Play<'a> {
 
 /// Plays `scenario` on `fleet`.
 pub(crate) fn play(scenario: &Scenario, fleet: &Fleet) -> Outcome {
+    let Ok(server) = catch_unwind(AssertUnwindSafe(|| fleet.server(scenario))) else {
+        let failure = Some("its server does not start, see above".to_owned());
+        return Outcome {
+            transcript: Transcript::new(),
+            failure,
+        };
+    };
     let mut play = Play {
         scenario,
         fleet,
-        server: fleet.server(scenario),
+        server,
         players: BTreeMap::new(),
         mark: Instant::now(),
         probes: 0,
@@ -120,7 +84,9 @@ pub(crate) fn play(scenario: &Scenario, fleet: &Fleet) -> Outcome {
         settled: true,
         closed: false,
     };
-    let result = play.all();
+    // A scenario that breaks is no reason to leave out the others.
+    let result = catch_unwind(AssertUnwindSafe(|| play.all()))
+        .unwrap_or_else(|_| Err("the scenario panicked, see above".to_owned()));
     if result.is_err() {
         play.drain();
     }
@@ -194,7 +160,7 @@ impl Play<'_> {
             }
             "wait" => {
                 std::thread::sleep(millis(args)?);
-                self.actor = None;
+                (self.actor, self.settled) = (None, false);
             }
             "settle" => {
                 self.settled = false;
@@ -233,18 +199,20 @@ impl Play<'_> {
     }
 
     /// Proves that no client has anything more to receive: the answer to an echo comes after all that was queued
-    /// before it. Two rounds, because the first only proves that the server has seen everything.
+    /// before it. Two rounds, because the first only proves that the server has seen everything that was sent.
     fn settle(&mut self) -> Result<(), String> {
         if self.settled {
             return Ok(());
         }
         self.settled = true;
         self.actor = None;
-        let rounds = if std::mem::take(&mut self.closed) {
+        if std::mem::take(&mut self.closed) {
             std::thread::sleep(SILENCE);
-            2
-        } else {
+        }
+        let rounds = if self.scenario.quiet || self.players.len() == 1 {
             1
+        } else {
+            2
         };
         for _ in 0..rounds {
             let names: Vec<char> = self.players.keys().copied().collect();
@@ -307,11 +275,9 @@ impl Play<'_> {
             player.events.push(Event::Fact("connects again".to_owned()));
         }
         let events = std::mem::take(&mut player.events);
-        let number = u32::from(who) - u32::from('A') + 1;
         *player = Player {
             conn: Some(conn),
             events,
-            node: number.to_string(),
             ring: "0.0".to_owned(),
             probe: true,
             ..Player::default()
@@ -344,7 +310,7 @@ impl Play<'_> {
         };
         let cert = u8::from(!flags.contains("-c off"));
         let player = self.player(who)?;
-        (player.node, player.ring) = (get("node"), get("ring"));
+        player.ring = get("ring");
         player.exchange(
             &format!("PREINIT seq={{}} name={}", get("name")),
             &format!("PREINIT_REPLY seq={{}} tls={tls} cert={cert}"),
@@ -385,7 +351,7 @@ impl Play<'_> {
             ahead.extend(encode(&format!("STARTTLS seq={}", player.seq))?);
         }
         player.events.push(Event::Sent(ahead.clone()));
-        (player.probe, player.tls) = (false, true);
+        player.probe = false;
         let done = player.live()?.handshake(config, &ahead);
         if verb == "tls-refused" {
             // A TLS 1.3 client has finished its side before the server judges the certificate.
@@ -431,421 +397,5 @@ impl Play<'_> {
             last = now;
         }
         Err("the server's socket does not fill".to_owned())
-    }
-}
-
-/// Sizes and algorithms as every INIT_REPLY of a server with default settings announces them.
-const SIZES: &str = "maxreq=32768 maxrep=32768 algs=0,1,2,3";
-
-/// The verbs that wait for something; all others do something.
-const RECEIPTS: [&str; 11] = [
-    "<",
-    "<hex",
-    "<raw",
-    "<echo-of-last",
-    "re",
-    "push",
-    "err",
-    "init-reply",
-    "eof",
-    "gone",
-    "refused",
-];
-
-fn is_receipt(verb: &str) -> bool {
-    RECEIPTS.contains(&verb) || verb == "identity"
-}
-
-impl Player {
-    fn live(&mut self) -> Result<&mut Conn, String> {
-        self.conn.as_mut().ok_or_else(|| "not connected".to_owned())
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.events.push(Event::Sent(bytes.to_vec()));
-        self.live()?.send(bytes);
-        Ok(())
-    }
-
-    /// One read; what it brings becomes part of the transcript.
-    fn read(&mut self, deadline: Instant) -> Next {
-        let Some(conn) = &mut self.conn else {
-            return Next::Silence;
-        };
-        let next = conn.next(deadline);
-        match &next {
-            Next::Message(bytes) => self.events.push(Event::Got(bytes.clone())),
-            Next::End(end) => {
-                self.events.push(Event::Ended(*end));
-                self.conn = None;
-            }
-            Next::Silence => {}
-        }
-        next
-    }
-
-    /// Nothing arrives and the connection stays open.
-    fn silent(&mut self, number: u32, quiet: bool) -> Result<(), String> {
-        if self.conn.is_none() || self.deaf {
-            return Ok(());
-        }
-        let probe = self.probe && !quiet;
-        let mut deadline = Instant::now() + SILENCE;
-        if probe {
-            deadline = Instant::now() + PATIENCE;
-            self.live()?
-                .send(&encode(&format!("ECHO_REQUEST seq={number}"))?);
-        }
-        let next = match &mut self.conn {
-            Some(conn) => conn.next(deadline),
-            None => Next::Silence,
-        };
-        match next {
-            Next::Message(bytes) if probe && sequence(&bytes) == Some(number) => Ok(()),
-            Next::Message(bytes) => {
-                self.events.push(Event::Got(bytes.clone()));
-                Err(format!("expected nothing, got {}", summary(&bytes)))
-            }
-            Next::End(end) => {
-                self.events.push(Event::Ended(end));
-                self.conn = None;
-                Err(format!("the connection ended: {end:?}"))
-            }
-            Next::Silence if probe => Err("no answer to an echo".to_owned()),
-            Next::Silence => Ok(()),
-        }
-    }
-
-    fn expect(&mut self, wanted: &[u8]) -> Result<(), String> {
-        match self.read(Instant::now() + PATIENCE) {
-            Next::Message(bytes) if bytes == wanted => Ok(()),
-            Next::Message(bytes) => Err(format!(
-                "expected {}, got {}",
-                summary(wanted),
-                summary(&bytes)
-            )),
-            Next::End(end) => Err(format!(
-                "expected {}, but the connection ended: {end:?}",
-                summary(wanted)
-            )),
-            Next::Silence => Err(format!("expected {}, got nothing", summary(wanted))),
-        }
-    }
-
-    /// A request with the next number (`{}`) and its reply.
-    fn exchange(&mut self, request: &str, reply: &str) -> Result<(), String> {
-        self.seq += 1;
-        let number = self.seq.to_string();
-        self.send(&encode(&request.replace("{}", &number))?)?;
-        self.expect(&encode(&reply.replace("{}", &number))?)?;
-        if request.starts_with("INIT") {
-            self.probe = true;
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, verb: &str, args: &str) -> Result<(), String> {
-        let word = |index: usize| args.split_whitespace().nth(index).unwrap_or("");
-        match verb {
-            ">" | ">+" | ">1" | ">hex" | ">hex+" | ">pad" => self.transmit(verb, args),
-            "close" => {
-                self.conn.take().ok_or("not connected")?.close();
-                self.events.push(Event::Fact("closes".to_owned()));
-                Ok(())
-            }
-            "reset" => {
-                self.conn.take().ok_or("not connected")?.reset();
-                self.events.push(Event::Fact("resets".to_owned()));
-                Ok(())
-            }
-            "half" => {
-                self.probe = false;
-                self.live()?.shutdown();
-                Ok(())
-            }
-            "flood" => {
-                let echo = encode(&format!("ECHO_REQUEST seq=1 x100:{}", "00".repeat(30000)))?;
-                let conn = self.live()?;
-                let taken = (0..4000)
-                    .take_while(|_| conn.send_within(&echo, PATIENCE))
-                    .count();
-                self.conn = None;
-                self.events
-                    .push(Event::Fact("dropped while it read nothing".to_owned()));
-                if taken < 4000 {
-                    Ok(())
-                } else {
-                    Err("never dropped".to_owned())
-                }
-            }
-            "pester" => self.pester(args),
-            "noprobe" | "probe" => {
-                self.probe = verb == "probe";
-                Ok(())
-            }
-            "cfg" | "cfg+" => self.list(u8::from(verb == "cfg+"), word(0), ""),
-            "mem" => {
-                let ring = word(1)
-                    .strip_prefix('@')
-                    .ok_or("mem NODES @RING [+HEURISTICS]")?;
-                let heuristics = word(2)
-                    .strip_prefix('+')
-                    .map_or(String::new(), |h| format!(" heur={h}"));
-                self.list(2, word(0), &format!("{ring}{heuristics}"))
-            }
-            "quorum" => self.list(3, word(0), if word(1) == "no" { "0" } else { "1" }),
-            "ask" => self.request("ASK_FOR_VOTE seq={}", Kind::Ask, None),
-            "hc" => self.request(
-                &format!("HEURISTICS_CHANGE seq={{}} heur={args}"),
-                Kind::Heuristics(args.to_owned()),
-                None,
-            ),
-            "ok" => {
-                let number = if args.is_empty() {
-                    self.pushes.to_string()
-                } else {
-                    args.to_owned()
-                };
-                self.send(&encode(&format!("VOTE_INFO_REPLY seq={number}"))?)
-            }
-            _ => Err("unknown step".to_owned()),
-        }
-    }
-
-    /// Repeats the membership until the queue of every peer that reads nothing must be full. Whether the pushes that
-    /// come in between belong to a request or to the peer's departure is left open; the replies are what counts.
-    fn pester(&mut self, wanted: &str) -> Result<(), String> {
-        let mut fact = "served";
-        for number in 1000..1060 {
-            let conn = self.live()?;
-            conn.send(&encode(&format!(
-                "NODE_LIST seq={number} type=2 ring=1.4 ni=1 ni=2"
-            ))?);
-            let answer = loop {
-                match conn.next(Instant::now() + PATIENCE) {
-                    Next::Message(bytes) if bytes.starts_with(&[0, 0x0e]) => {}
-                    other => break other,
-                }
-            };
-            match answer {
-                Next::Message(bytes) if sequence(&bytes) == Some(number) => {}
-                Next::End(_) => {
-                    fact = "dropped";
-                    self.conn = None;
-                    break;
-                }
-                other => return Err(format!("{other:?}")),
-            }
-        }
-        self.events.push(Event::Fact(fact.to_owned()));
-        if fact == wanted {
-            Ok(())
-        } else {
-            Err(format!("the client was {fact}"))
-        }
-    }
-
-    fn transmit(&mut self, verb: &str, args: &str) -> Result<(), String> {
-        let bytes = match verb {
-            ">hex" | ">hex+" => unhex(args)?,
-            ">pad" => {
-                let (count, byte) = args.split_once(' ').ok_or("COUNT BYTE")?;
-                unhex(byte)?.repeat(count.parse().map_err(|_| "bad count")?)
-            }
-            _ => encode(args)?,
-        };
-        self.held.extend(bytes);
-        if verb.ends_with('+') {
-            return Ok(());
-        }
-        let all = std::mem::take(&mut self.held);
-        if verb == ">1" {
-            self.events.push(Event::Sent(all.clone()));
-            for byte in all {
-                self.live()?.send(&[byte]);
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            return Ok(());
-        }
-        self.send(&all)
-    }
-
-    fn list(&mut self, kind: u8, nodes: &str, extra: &str) -> Result<(), String> {
-        let nodes: String = nodes
-            .split(',')
-            .filter(|n| !n.is_empty() && *n != "-")
-            .map(|n| format!(" ni={n}"))
-            .collect();
-        let (ring, text) = match kind {
-            2 => {
-                let (ring, heuristics) = extra.split_once(' ').unwrap_or((extra, ""));
-                (
-                    Some(ring.to_owned()),
-                    format!(" ring={ring}{nodes} {heuristics}"),
-                )
-            }
-            3 => (None, format!(" quorate={extra}{nodes}")),
-            _ => (None, nodes),
-        };
-        self.request(
-            &format!("NODE_LIST seq={{}} type={kind}{text}"),
-            Kind::List(kind),
-            ring,
-        )
-    }
-
-    fn request(&mut self, text: &str, kind: Kind, ring: Option<String>) -> Result<(), String> {
-        self.seq += 1;
-        self.pending = Some(Pending {
-            seq: self.seq,
-            kind,
-            ring,
-        });
-        self.send(&encode(&text.replace("{}", &self.seq.to_string()))?)
-    }
-
-    fn expect_step(&mut self, verb: &str, args: &str) -> Result<(), String> {
-        match verb {
-            "<" => {
-                self.expect(&encode(args)?)?;
-                if args.starts_with("INIT_REPLY code=0") {
-                    self.probe = true;
-                }
-                Ok(())
-            }
-            "<hex" => self.expect(&unhex(args)?),
-            "<echo-of-last" => {
-                let sent = self.events.iter().rev().find_map(|event| match event {
-                    Event::Sent(bytes) => Some(bytes.clone()),
-                    _ => None,
-                });
-                let mut echo = sent.ok_or("nothing was sent")?;
-                echo.splice(..2, [0, 9]);
-                self.expect(&echo)
-            }
-            "<raw" => self.expect_raw(&unhex(args)?),
-            "init-reply" => {
-                let (code, seq) = args.split_once(' ').ok_or("CODE SEQ")?;
-                self.expect(&encode(&format!(
-                    "INIT_REPLY code={code} msgs=all opts=all seq={seq} {SIZES}"
-                ))?)?;
-                if code == "0" {
-                    self.probe = true;
-                }
-                Ok(())
-            }
-            "re" => {
-                let pending = self.pending.take().ok_or("nothing was asked")?;
-                if let Some(ring) = pending.ring {
-                    self.ring = ring;
-                }
-                let (seq, ring) = (pending.seq, &self.ring);
-                let text = match pending.kind {
-                    Kind::List(kind) => {
-                        format!("NODE_LIST_REPLY seq={seq} type={kind} ring={ring} vote={args}")
-                    }
-                    Kind::Ask => format!("ASK_FOR_VOTE_REPLY seq={seq} vote={args} ring={ring}"),
-                    Kind::Heuristics(h) => {
-                        format!(
-                            "HEURISTICS_CHANGE_REPLY seq={seq} vote={args} ring={ring} heur={h}"
-                        )
-                    }
-                };
-                self.expect(&encode(&text)?)
-            }
-            "push" => {
-                self.pushes += 1;
-                let ring = self
-                    .pending
-                    .as_ref()
-                    .and_then(|p| p.ring.as_ref())
-                    .unwrap_or(&self.ring);
-                self.expect(&encode(&format!(
-                    "VOTE_INFO seq={} vote={args} ring={ring}",
-                    self.pushes
-                ))?)
-            }
-            "err" => {
-                let pending = self.pending.take().ok_or("nothing was asked")?;
-                self.expect(&encode(&format!(
-                    "SERVER_ERROR seq={} code={args}",
-                    pending.seq
-                ))?)
-            }
-            "identity" => self.identity(),
-            _ => self.expect_end(verb),
-        }
-    }
-
-    fn expect_end(&mut self, verb: &str) -> Result<(), String> {
-        // Timed closes wait for timers; `at` checks the time itself.
-        let end = match self.live()?.next(Instant::now() + 3 * PATIENCE) {
-            Next::End(end) => end,
-            Next::Message(bytes) => {
-                self.events.push(Event::Got(bytes.clone()));
-                return Err(format!("expected the end, got {}", summary(&bytes)));
-            }
-            Next::Silence => return Err("still open".to_owned()),
-        };
-        self.conn = None;
-        let (fits, seen) = match verb {
-            "eof" => (end == End::Eof, end),
-            // Whether the server had read everything before it closed decides between the two.
-            "gone" => (true, End::Eof),
-            _ => (true, End::Refused),
-        };
-        self.events.push(Event::Ended(seen));
-        if fits {
-            Ok(())
-        } else {
-            Err(format!("ended with {end:?}"))
-        }
-    }
-
-    /// The first bytes of an answer that is no message.
-    fn expect_raw(&mut self, wanted: &[u8]) -> Result<(), String> {
-        let got = self
-            .live()?
-            .raw(wanted.len(), Instant::now() + PATIENCE)
-            .ok_or("no such answer")?;
-        let start = got[..wanted.len()].to_vec();
-        self.events.push(Event::Fact(format!(
-            "answer begins {}",
-            crate::wire::hex(&start)
-        )));
-        if start == wanted {
-            Ok(())
-        } else {
-            Err(format!("the answer begins {}", crate::wire::hex(&start)))
-        }
-    }
-
-    /// Clients check the name `Qnetd Server` in the CN, and a SAN would hide it (protocol spec 6.6).
-    fn identity(&mut self) -> Result<(), String> {
-        use x509_parser::prelude::{FromDer, X509Certificate};
-        let tls = self.live()?.tls().ok_or("no TLS")?;
-        let chain = tls.peer_certificates().ok_or("no certificate")?;
-        let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|e| e.to_string())?;
-        let names: Vec<&str> = leaf
-            .subject()
-            .iter_common_name()
-            .filter_map(|cn| cn.as_str().ok())
-            .collect();
-        let san = leaf
-            .subject_alternative_name()
-            .map_err(|e| e.to_string())?
-            .is_some();
-        let alpn = tls.alpn_protocol().is_some();
-        let fact = format!(
-            "names {names:?}, SAN {san}, chain of {}, ALPN {alpn}",
-            chain.len()
-        );
-        self.events.push(Event::Fact(fact.clone()));
-        let wanted = "names [\"Qnetd Server\"], SAN false, chain of 2, ALPN false";
-        if fact == wanted {
-            Ok(())
-        } else {
-            Err(format!("the server shows {fact}"))
-        }
     }
 }

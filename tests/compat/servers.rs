@@ -210,8 +210,9 @@ impl Fleet {
         let addr = probe.local_addr().expect("own address");
         drop(probe);
         let file = |what: &str| self.dir.join(format!("{number}.{what}"));
+        // Scenarios connect all at once; a SYN that the default backlog drops comes again only after a second.
         let mut settings = format!(
-            "nss_db_dir={},lock_file={},local_socket_file={}",
+            "listen_backlog=256,nss_db_dir={},lock_file={},local_socket_file={}",
             self.identity.database().display(),
             file("pid").display(),
             file("sock").display()

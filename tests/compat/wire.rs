@@ -230,7 +230,7 @@ fn percent(text: &str) -> Result<Vec<u8>, String> {
     let mut out = pieces.next().unwrap_or("").as_bytes().to_vec();
     for piece in pieces {
         out.extend(unhex(piece.get(..2).ok_or("% needs two digits")?)?);
-        out.extend(piece[2..].as_bytes());
+        out.extend(&piece.as_bytes()[2..]);
     }
     Ok(out)
 }
