@@ -31,11 +31,23 @@ cp -a /etc/corosync/qnetd/nssdb "$2/nssdb"
 openssl x509 -inform DER -in "$2/nssdb/cluster-Signed.crt" -out "$2/signed.crt"
 "#;
 
-/// Takes the CA's key out of the NSS database, to sign what the tool would never sign.
+/// Takes the CA's key out of the server's store, to sign what the tool would never sign: out of an NSS database, or
+/// else the one private key in a PEM file that belongs to the CA certificate.
 const EXPORT_CA_KEY: &str = r#"
 set -e
-pk12util -d "$1/nssdb" -k "$1/nssdb/pwdfile.txt" -n "QNet CA" -W "" -o "$1/ca.p12"
-openssl pkcs12 -in "$1/ca.p12" -nodes -nocerts -passin pass: | openssl pkey -out "$1/ca.key"
+openssl x509 -in "$1/nssdb/qnetd-cacert.crt" -out "$1/ca.crt"
+if [ -e "$1/nssdb/key4.db" ]; then
+    pk12util -d "$1/nssdb" -k "$1/nssdb/pwdfile.txt" -n "QNet CA" -W "" -o "$1/ca.p12"
+    openssl pkcs12 -in "$1/ca.p12" -nodes -nocerts -passin pass: | openssl pkey -out "$1/ca.key"
+else
+    cat "$1"/nssdb/*.pem | awk -v out="$1/key" '/BEGIN.*PRIVATE KEY/ { n++ } /PRIVATE KEY/, /END/ { print > (out n) }'
+    for key in "$1"/key*; do
+        if [ "$(openssl pkey -in "$key" -pubout)" = "$(openssl x509 -in "$1/ca.crt" -noout -pubkey)" ]; then
+            mv "$key" "$1/ca.key"
+        fi
+    done
+    test -e "$1/ca.key"
+fi
 "#;
 
 /// Dates before and after now need `openssl ca`; everything else is simpler without it.
@@ -117,12 +129,6 @@ impl Identity {
         );
         let dump = std::fs::read(dir.join("nssdb/qnetd-cacert.crt")).expect("exported CA");
         let ca = CertificateDer::from_pem_slice(&dump).expect("CA in PEM");
-        let pem = format!("{place}/ca.crt");
-        shell(
-            r#"openssl x509 -in "$1/nssdb/qnetd-cacert.crt" -out "$2""#,
-            &[place, &pem],
-            false,
-        );
         shell(EXPORT_CA_KEY, &[place], false);
         shell(FOREIGN_CA, &[place], false);
         Self {

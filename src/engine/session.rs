@@ -1,0 +1,568 @@
+//! One connection: which message is acceptable when, and what each becomes
+//! (protocol spec, sections 4.3, 5 and 6.3).
+
+use super::client::Peer;
+use super::cluster::{Cluster, Joining};
+use super::lease::LeaveCause;
+use super::policy::SessionPolicy;
+use super::time::Time;
+use super::{Action, CloseReason, ConnId, Event};
+use crate::wire::{
+    Algorithm, ClusterName, ErrorCode, Frame, InitReply, ListType, Message, MessageType, NodeId,
+    Options, Skipped, TlsSupport,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the session may know of TLS.
+#[derive(Clone, Copy)]
+pub enum TlsView<'a> {
+    /// The connection is in clear text.
+    Clear,
+    /// The handshake is done. The function says whether the peer's certificate opens a cluster,
+    /// and if not, why.
+    Active(&'a dyn Fn(&ClusterName) -> Result<(), String>),
+}
+
+impl TlsView<'_> {
+    fn is_active(&self) -> bool {
+        matches!(self, Self::Active(_))
+    }
+}
+
+/// The node that a session has joined its cluster as.
+#[derive(Debug, Clone, Copy)]
+struct Joined {
+    node: NodeId,
+    heartbeat_ms: u32,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    conn: ConnId,
+    policy: Arc<SessionPolicy>,
+    address: Arc<str>,
+    opened: Time,
+    heard: Time,
+    cluster: Option<ClusterName>,
+    tls_started: bool,
+    verified: bool,
+    joined: Option<Joined>,
+    closing: bool,
+}
+
+/// A refusal: the code for the client and the words for the log.
+struct Refusal {
+    code: ErrorCode,
+    why: String,
+}
+
+fn refuse<T>(code: ErrorCode, why: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal {
+        code,
+        why: why.into(),
+    })
+}
+
+fn missing(kind: MessageType, option: &str) -> Refusal {
+    Refusal {
+        code: ErrorCode::DoesntContainRequiredOption,
+        why: format!("{kind} message without {option}"),
+    }
+}
+
+impl Session {
+    /// A connection that was just accepted from `address`.
+    pub fn new(conn: ConnId, address: Arc<str>, policy: Arc<SessionPolicy>, now: Time) -> Self {
+        Self {
+            conn,
+            policy,
+            address,
+            opened: now,
+            heard: now,
+            cluster: None,
+            tls_started: false,
+            verified: false,
+            joined: None,
+            closing: false,
+        }
+    }
+
+    /// The connection's number.
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The cluster that PREINIT named.
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        self.cluster.as_ref()
+    }
+
+    /// The node, after a successful INIT.
+    pub fn node(&self) -> Option<NodeId> {
+        self.joined.map(|joined| joined.node)
+    }
+
+    /// When the connection is given up unless something is heard before; `None` if never.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.closing {
+            return None;
+        }
+        match self.joined {
+            None => Some(self.opened + self.policy.init_deadline),
+            Some(joined) => self
+                .dead_peer_interval(joined)
+                .map(|interval| self.heard + interval),
+        }
+    }
+
+    /// Does what is due: gives the connection up.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Vec<Action>) {
+        if self.poll_timeout().is_some_and(|at| at <= now) {
+            let reason = match self.joined {
+                None => CloseReason::InitDeadline,
+                Some(_) => CloseReason::DeadPeer,
+            };
+            self.close(reason, out);
+        }
+    }
+
+    /// The connection ended, for whatever reason. `cluster` is the one that the session joined.
+    pub fn ended(
+        &mut self,
+        now: Time,
+        cause: LeaveCause,
+        cluster: Option<&mut Cluster>,
+        out: &mut Vec<Action>,
+    ) {
+        self.closing = true;
+        if let (Some(joined), Some(cluster)) = (self.joined.take(), cluster) {
+            cluster.leave(now, joined.node, cause, out);
+        }
+    }
+
+    /// A frame arrived. `cluster` is the cluster that PREINIT named, which may still be empty;
+    /// `None` only before PREINIT.
+    pub fn handle(
+        &mut self,
+        now: Time,
+        frame: Frame,
+        tls: TlsView<'_>,
+        cluster: Option<&mut Cluster>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.closing {
+            return;
+        }
+        let (kind, body) = match frame {
+            Frame::Message { kind, body } => (kind, body),
+            Frame::Skipped(skipped) => return self.skipped(skipped, out),
+        };
+        self.heard = now;
+        let options = match Options::decode(&body) {
+            Ok(options) => options,
+            Err(error) => {
+                let why = format!("{kind} message: {}", error.problem);
+                return self.error(error.seq, ErrorCode::ErrorDecodingMsg, why, out);
+            }
+        };
+        let seq = options.seq;
+        let result = match kind {
+            MessageType::Preinit => self.preinit(options, out),
+            MessageType::StartTls => self.start_tls(&tls, out),
+            MessageType::Init
+            | MessageType::SetOption
+            | MessageType::EchoRequest
+            | MessageType::NodeList
+            | MessageType::AskForVote
+            | MessageType::VoteInfoReply
+            | MessageType::HeuristicsChange => match self.gate(&tls, out) {
+                Ok(true) if kind == MessageType::Init => {
+                    self.init(now, &options, &tls, cluster, out);
+                    Ok(())
+                }
+                Ok(true) => self.working(now, kind, &options, body, cluster, out),
+                Ok(false) => Ok(()),
+                Err(refusal) => Err(refusal),
+            },
+            MessageType::PreinitReply
+            | MessageType::InitReply
+            | MessageType::ServerError
+            | MessageType::SetOptionReply
+            | MessageType::EchoReply
+            | MessageType::NodeListReply
+            | MessageType::AskForVoteReply
+            | MessageType::VoteInfo
+            | MessageType::HeuristicsChangeReply => refuse(
+                ErrorCode::UnexpectedMessage,
+                format!("{kind} is for servers only"),
+            ),
+        };
+        if let Err(refusal) = result {
+            self.error(seq, refusal.code, refusal.why, out);
+        }
+    }
+
+    fn skipped(&mut self, skipped: Skipped, out: &mut Vec<Action>) {
+        let (code, why) = match skipped {
+            Skipped::UnknownType(number) => (
+                ErrorCode::UnsupportedMessage,
+                format!("unknown message type {number}"),
+            ),
+            Skipped::TooLong(bytes) => (
+                ErrorCode::MessageTooLong,
+                format!(
+                    "message of {bytes} bytes, the limit is {}",
+                    self.policy.max_receive
+                ),
+            ),
+        };
+        self.error(None, code, why, out);
+    }
+
+    fn preinit(&mut self, options: Options, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        let Some(name) = options.cluster_name else {
+            return Err(missing(MessageType::Preinit, "cluster name"));
+        };
+        // One certificate check opens one cluster (D2, D3).
+        if self.joined.is_some() || self.verified {
+            return refuse(
+                ErrorCode::UnexpectedMessage,
+                "Preinit after the cluster was settled",
+            );
+        }
+        self.cluster = Some(ClusterName::new(&name));
+        let reply = Message::PreinitReply {
+            seq: options.seq,
+            tls: self.policy.tls,
+            client_cert_required: self.policy.client_cert_required,
+        };
+        self.send(reply, out);
+        Ok(())
+    }
+
+    fn start_tls(&mut self, tls: &TlsView<'_>, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if self.cluster.is_none() {
+            return refuse(ErrorCode::PreinitRequired, "StartTLS before Preinit");
+        }
+        if self.tls_started || tls.is_active() || self.joined.is_some() {
+            return refuse(ErrorCode::UnexpectedMessage, "StartTLS out of place");
+        }
+        if self.policy.tls == TlsSupport::Unsupported {
+            self.close(CloseReason::TlsIsOff, out);
+            return Ok(());
+        }
+        self.tls_started = true;
+        out.push(Action::StartTls { conn: self.conn });
+        Ok(())
+    }
+
+    /// The TLS gate (section 6.3). `Ok(false)` means that the connection is being closed.
+    fn gate(&mut self, tls: &TlsView<'_>, out: &mut Vec<Action>) -> Result<bool, Refusal> {
+        match tls {
+            TlsView::Clear if self.policy.tls == TlsSupport::Required => refuse(
+                ErrorCode::TlsRequired,
+                "the client wants clear text, but TLS is required (setting -s; \
+                 the node's setting is quorum.device.net.tls)",
+            ),
+            TlsView::Clear => Ok(true),
+            TlsView::Active(authorise) => {
+                if self.policy.client_cert_required && !self.verified {
+                    let verdict = match &self.cluster {
+                        Some(cluster) => authorise(cluster),
+                        None => Err("no cluster was named".to_owned()),
+                    };
+                    if let Err(why) = verdict {
+                        let code = ErrorCode::NoError;
+                        out.push(Action::Event(Event::Refused {
+                            conn: self.conn,
+                            code,
+                            why,
+                        }));
+                        self.close(CloseReason::NotAuthorised, out);
+                        return Ok(false);
+                    }
+                    self.verified = true;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn init(
+        &mut self,
+        now: Time,
+        options: &Options,
+        tls: &TlsView<'_>,
+        cluster: Option<&mut Cluster>,
+        out: &mut Vec<Action>,
+    ) {
+        let result = self
+            .checked_init(options, tls)
+            .and_then(|joining| match cluster {
+                Some(cluster) => self.join(now, joining, cluster, out),
+                None => refuse(ErrorCode::PreinitRequired, "Init before Preinit"),
+            });
+        let code = match result {
+            Ok(()) => ErrorCode::NoError,
+            Err(Refusal { code, why }) => {
+                out.push(Action::Event(Event::Refused {
+                    conn: self.conn,
+                    code,
+                    why,
+                }));
+                code
+            }
+        };
+        let reply = Message::InitReply(InitReply {
+            code,
+            list_messages: options.supported_messages.is_some(),
+            list_options: options.supported_options.is_some(),
+            seq: options.seq,
+            max_request_size: self.policy.max_receive,
+            max_reply_size: self.policy.max_send,
+        });
+        self.send(reply, out);
+    }
+
+    /// The checks of section 5.3 in their order; the first problem is the answer (D9).
+    fn checked_init(&self, options: &Options, tls: &TlsView<'_>) -> Result<Joining, Refusal> {
+        let need = |what: &str| missing(MessageType::Init, what);
+        if self.cluster.is_none() {
+            return refuse(ErrorCode::PreinitRequired, "Init before Preinit");
+        }
+        let node = options
+            .node_id
+            .filter(|node| node.0 != 0)
+            .ok_or_else(|| need("node id set"))?;
+        let ring = options.ring_id.ok_or_else(|| need("ring id set"))?;
+        let heartbeat_ms = options
+            .heartbeat_ms
+            .ok_or_else(|| need("heartbeat interval set"))?;
+        self.check_heartbeat(heartbeat_ms)?;
+        let tie_breaker = options.tie_breaker.ok_or_else(|| need("tie-breaker set"))?;
+        let number = options
+            .algorithm
+            .ok_or_else(|| need("decision algorithm"))?;
+        let Some(algorithm) = Algorithm::from_wire(number) else {
+            return refuse(
+                ErrorCode::UnsupportedDecisionAlgorithm,
+                format!("Client requested unsupported decision algorithm {number}"),
+            );
+        };
+        if self.joined.is_some() {
+            return refuse(ErrorCode::DuplicateNodeId, "second Init on one connection");
+        }
+        Ok(Joining {
+            conn: self.conn,
+            node,
+            peer: Peer {
+                address: self.address.clone(),
+                tls: tls.is_active(),
+                verified: self.verified,
+            },
+            heartbeat_ms,
+            algorithm,
+            tie_breaker,
+            ring,
+            keep_active: self.policy.keep_active,
+        })
+    }
+
+    fn join(
+        &mut self,
+        now: Time,
+        joining: Joining,
+        cluster: &mut Cluster,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let joined = Joined {
+            node: joining.node,
+            heartbeat_ms: joining.heartbeat_ms,
+        };
+        let peer = joining.peer.clone();
+        let node = joining.node;
+        if let Err(code) = cluster.join(now, joining, out) {
+            return refuse(
+                code,
+                format!("node {node} of cluster {:?}: {code}", cluster.name()),
+            );
+        }
+        if !peer.tls && self.policy.tls != TlsSupport::Unsupported {
+            let cluster = cluster.name().clone();
+            out.push(Action::Event(Event::ClearText {
+                cluster,
+                node,
+                peer,
+            }));
+        }
+        self.joined = Some(joined);
+        Ok(())
+    }
+
+    fn check_heartbeat(&self, heartbeat_ms: u32) -> Result<(), Refusal> {
+        let bounds = self.policy.heartbeat_min_ms..=self.policy.heartbeat_max_ms;
+        if !bounds.contains(&heartbeat_ms) || self.policy.dpd_interval(heartbeat_ms).is_err() {
+            return refuse(
+                ErrorCode::InvalidHeartbeatInterval,
+                format!("Client requested invalid heartbeat interval {heartbeat_ms}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Messages that need a successful INIT.
+    fn working(
+        &mut self,
+        now: Time,
+        kind: MessageType,
+        options: &Options,
+        body: Vec<u8>,
+        cluster: Option<&mut Cluster>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let (Some(joined), Some(cluster)) = (self.joined, cluster) else {
+            return refuse(
+                ErrorCode::InitRequired,
+                format!("{kind} message before Init"),
+            );
+        };
+        let node = joined.node;
+        match kind {
+            MessageType::SetOption => return self.set_option(now, joined, options, cluster, out),
+            MessageType::EchoRequest => {
+                cluster.answered(now, node);
+                self.send(Message::EchoReply { body }, out);
+                return Ok(());
+            }
+            MessageType::NodeList => return self.node_list(now, node, options, cluster, out),
+            _ => {}
+        }
+        let seq = options
+            .seq
+            .ok_or_else(|| missing(kind, "message sequence number"))?;
+        match kind {
+            MessageType::AskForVote => {
+                let vote = cluster
+                    .ask_for_vote(now, node, out)
+                    .or_else(|code| refuse(code, format!("{kind} message: {code}")))?;
+                let ring_id = cluster.ring_of(node);
+                self.send(Message::AskForVoteReply { seq, vote, ring_id }, out);
+            }
+            MessageType::HeuristicsChange => {
+                let heuristics = options
+                    .heuristics
+                    .ok_or_else(|| missing(kind, "heuristics"))?;
+                let vote = cluster.heuristics_change(now, node, heuristics, out);
+                let ring_id = cluster.ring_of(node);
+                let reply = Message::HeuristicsChangeReply {
+                    seq,
+                    vote,
+                    ring_id,
+                    heuristics,
+                };
+                self.send(reply, out);
+            }
+            MessageType::VoteInfoReply => cluster.confirmed(now, node, seq, out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set_option(
+        &mut self,
+        now: Time,
+        joined: Joined,
+        options: &Options,
+        cluster: &mut Cluster,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        if let Some(heartbeat_ms) = options.heartbeat_ms {
+            self.check_heartbeat(heartbeat_ms)?;
+            self.joined = Some(Joined {
+                heartbeat_ms,
+                ..joined
+            });
+        }
+        cluster.set_options(joined.node, options.heartbeat_ms, options.keep_active);
+        cluster.answered(now, joined.node);
+        let reply = Message::SetOptionReply {
+            seq: options.seq,
+            heartbeat_ms: options.heartbeat_ms,
+            keep_active: options.keep_active,
+        };
+        self.send(reply, out);
+        Ok(())
+    }
+
+    fn node_list(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        options: &Options,
+        cluster: &mut Cluster,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let need = |what: &str| missing(MessageType::NodeList, what);
+        let list_type = options.list_type.ok_or_else(|| need("node list type"))?;
+        let seq = options.seq.ok_or_else(|| need("message sequence number"))?;
+        let nodes = &options.nodes;
+        let vote = match list_type {
+            ListType::InitialConfig | ListType::ChangedConfig => {
+                let initial = list_type == ListType::InitialConfig;
+                let version = options.config_version;
+                cluster.config_list(now, node, initial, version, nodes, out)
+            }
+            ListType::Membership => {
+                let ring = options.ring_id.ok_or_else(|| need("ring id"))?;
+                cluster.membership_list(now, node, ring, nodes, options.heuristics, out)
+            }
+            ListType::Quorum => {
+                options.quorate.ok_or_else(|| need("quorate"))?;
+                Ok(cluster.quorum_list(now, node, out))
+            }
+        };
+        let vote = vote.or_else(|code| refuse(code, format!("{list_type} list: {code}")))?;
+        let ring_id = cluster.ring_of(node);
+        self.send(
+            Message::NodeListReply {
+                seq,
+                list_type,
+                ring_id,
+                vote,
+            },
+            out,
+        );
+        Ok(())
+    }
+
+    fn dead_peer_interval(&self, joined: Joined) -> Option<Duration> {
+        // The interval was checked when the heartbeat was accepted.
+        self.policy.dpd_interval(joined.heartbeat_ms).ok().flatten()
+    }
+
+    fn send(&self, message: Message, out: &mut Vec<Action>) {
+        out.push(Action::Send {
+            to: self.conn,
+            message,
+        });
+    }
+
+    fn error(&self, seq: Option<u32>, code: ErrorCode, why: String, out: &mut Vec<Action>) {
+        out.push(Action::Event(Event::Refused {
+            conn: self.conn,
+            code,
+            why,
+        }));
+        self.send(Message::ServerError { seq, code }, out);
+    }
+
+    fn close(&mut self, reason: CloseReason, out: &mut Vec<Action>) {
+        self.closing = true;
+        out.push(Action::Close {
+            conn: self.conn,
+            reason,
+        });
+    }
+}
