@@ -66,12 +66,14 @@ struct Play<'a> {
 
 /// Plays `scenario` on `fleet`.
 pub(crate) fn play(scenario: &Scenario, fleet: &Fleet) -> Outcome {
-    let Ok(server) = catch_unwind(AssertUnwindSafe(|| fleet.server(scenario))) else {
-        let failure = Some("its server does not start, see above".to_owned());
-        return Outcome {
-            transcript: Transcript::new(),
-            failure,
-        };
+    let server = match fleet.server(scenario) {
+        Ok(server) => server,
+        Err(why) => {
+            return Outcome {
+                transcript: Transcript::new(),
+                failure: Some(why),
+            };
+        }
     };
     let mut play = Play {
         scenario,

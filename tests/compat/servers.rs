@@ -104,13 +104,16 @@ fn sockets() -> Vec<Socket> {
     table.lines().skip(1).filter_map(parse).collect()
 }
 
+/// A shared server, started by the first scenario that needs it, or why it does not start.
+type Slot = OnceLock<Result<Arc<Server>, String>>;
+
 /// All servers of one side.
 pub(crate) struct Fleet {
     pub(crate) side: Side,
     pub(crate) identity: Identity,
     dir: PathBuf,
     program: PathBuf,
-    shared: Mutex<HashMap<String, Arc<OnceLock<Arc<Server>>>>>,
+    shared: Mutex<HashMap<String, Arc<Slot>>>,
     count: Mutex<u32>,
 }
 
@@ -148,20 +151,24 @@ impl Fleet {
     }
 
     /// The server for a scenario: shared by all scenarios with the same flags, unless it wants its own.
-    pub(crate) fn server(&self, scenario: &Scenario) -> Arc<Server> {
+    ///
+    /// # Errors
+    /// The server does not start; its log says why.
+    pub(crate) fn server(&self, scenario: &Scenario) -> Result<Arc<Server>, String> {
         if scenario.own {
-            return Arc::new(self.start(scenario));
+            return self.start(scenario).map(Arc::new);
         }
         let key = format!("{} / {}", scenario.server, scenario.ours);
         let slot = Arc::clone(self.shared.lock().expect("servers").entry(key).or_default());
-        Arc::clone(slot.get_or_init(|| Arc::new(self.start(scenario))))
+        slot.get_or_init(|| self.start(scenario).map(Arc::new))
+            .clone()
     }
 
     /// The flags and logs of shared servers that have ended although nobody asked them to.
     pub(crate) fn casualties(&self) -> Vec<String> {
         let shared = self.shared.lock().expect("servers");
-        let ended = |(key, slot): (&String, &Arc<OnceLock<Arc<Server>>>)| {
-            let server = slot.get()?;
+        let ended = |(key, slot): (&String, &Arc<Slot>)| {
+            let server = slot.get()?.as_ref().ok()?;
             let status = server.ended(Duration::ZERO)?;
             Some(format!(
                 "{} {key}: {status}\n{}",
@@ -172,7 +179,8 @@ impl Fleet {
         shared.iter().filter_map(ended).collect()
     }
 
-    fn start(&self, scenario: &Scenario) -> Server {
+    fn start(&self, scenario: &Scenario) -> Result<Server, String> {
+        let mut log = String::new();
         // The port is free when it is looked up but may be taken before the server has it: try again.
         for _ in 0..3 {
             let server = self.launch(scenario);
@@ -182,22 +190,17 @@ impl Fleet {
                     .iter()
                     .any(|socket| socket.listening && socket.local == server.addr.port())
                 {
-                    return server;
+                    return Ok(server);
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
-            eprintln!(
-                "{} ({}) does not listen:\n{}",
-                self.side.name(),
-                scenario.server,
-                server.log_tail()
-            );
+            log = server.log_tail();
         }
-        panic!(
-            "{} does not start with flags: {} (log above)",
+        Err(format!(
+            "{} does not listen with flags: {}\n{log}",
             self.side.name(),
             scenario.server
-        );
+        ))
     }
 
     fn launch(&self, scenario: &Scenario) -> Server {
