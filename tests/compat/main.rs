@@ -20,6 +20,7 @@
 mod certs;
 mod client;
 mod player;
+mod random;
 mod report;
 mod run;
 mod script;
@@ -36,8 +37,11 @@ use servers::Fleet;
 /// Most of a scenario's time is waiting, so far more run at once than there are cores.
 const WORKERS: usize = 24;
 
+/// Random sessions on top, when both servers run; `COMPAT_RANDOM` plays another number of them.
+const RANDOM: u64 = 60;
+
 /// What a change of the suite must not lose by accident.
-const FEWEST: usize = 60;
+const FEWEST: usize = 250;
 
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
@@ -73,6 +77,15 @@ fn every_scenario() {
         "only {} scenarios",
         scenarios.len()
     );
+    if sides.len() == 2 {
+        let count = std::env::var("COMPAT_RANDOM").map_or(RANDOM, |text| {
+            text.parse().expect("COMPAT_RANDOM is a number")
+        });
+        scenarios.extend(
+            (1..=count)
+                .map(|seed| random::session(seed, 1000 + usize::try_from(seed).expect("seed"))),
+        );
+    }
     if let Ok(filter) = std::env::var("COMPAT_FILTER") {
         scenarios.retain(|scenario| scenario.name.contains(&filter));
         assert!(!scenarios.is_empty(), "no scenario is called {filter}");

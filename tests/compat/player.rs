@@ -39,7 +39,10 @@ pub(crate) enum Kind {
 pub(crate) struct Player {
     pub(crate) conn: Option<Conn>,
     pub(crate) held: Vec<u8>,
-    pub(crate) events: Vec<Event>,
+    /// What happened, and at which step.
+    pub(crate) events: Vec<(usize, Event)>,
+    /// The present step.
+    pub(crate) step: usize,
     pub(crate) seq: u32,
     pub(crate) ring: String,
     pub(crate) pushes: u32,
@@ -51,12 +54,16 @@ pub(crate) struct Player {
 }
 
 impl Player {
+    pub(crate) fn note(&mut self, event: Event) {
+        self.events.push((self.step, event));
+    }
+
     pub(crate) fn live(&mut self) -> Result<&mut Conn, String> {
         self.conn.as_mut().ok_or_else(|| "not connected".to_owned())
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.events.push(Event::Sent(bytes.to_vec()));
+        self.note(Event::Sent(bytes.to_vec()));
         self.live()?.send(bytes);
         Ok(())
     }
@@ -68,9 +75,9 @@ impl Player {
         };
         let next = conn.next(deadline);
         match &next {
-            Next::Message(bytes) => self.events.push(Event::Got(bytes.clone())),
+            Next::Message(bytes) => self.note(Event::Got(bytes.clone())),
             Next::End(end) => {
-                self.events.push(Event::Ended(*end));
+                self.note(Event::Ended(*end));
                 self.conn = None;
             }
             Next::Silence => {}
@@ -97,16 +104,43 @@ impl Player {
         match next {
             Next::Message(bytes) if probe && sequence(&bytes) == Some(number) => Ok(()),
             Next::Message(bytes) => {
-                self.events.push(Event::Got(bytes.clone()));
+                self.note(Event::Got(bytes.clone()));
                 Err(format!("expected nothing, got {}", summary(&bytes)))
             }
             Next::End(end) => {
-                self.events.push(Event::Ended(end));
+                self.note(Event::Ended(end));
                 self.conn = None;
                 Err(format!("the connection ended: {end:?}"))
             }
             Next::Silence if probe => Err("no answer to an echo".to_owned()),
             Next::Silence => Ok(()),
+        }
+    }
+
+    /// Notes down whatever arrives before the answer to an echo.
+    pub(crate) fn collect(&mut self, number: u32) -> Result<(), String> {
+        if self.conn.is_none() {
+            return Ok(());
+        }
+        self.live()?
+            .send(&encode(&format!("ECHO_REQUEST seq={number}"))?);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.live()?.next(deadline) {
+                Next::Message(bytes) if sequence(&bytes) == Some(number) => return Ok(()),
+                Next::Message(bytes) => {
+                    if bytes.starts_with(&[0, 0x0e]) {
+                        self.pushes = sequence(&bytes).unwrap_or(0);
+                    }
+                    self.note(Event::Got(bytes));
+                }
+                Next::End(end) => {
+                    self.note(Event::Ended(end));
+                    self.conn = None;
+                    return Ok(());
+                }
+                Next::Silence => return Err("no answer to an echo".to_owned()),
+            }
         }
     }
 
@@ -143,7 +177,7 @@ impl Player {
         let end = match self.live()?.next(Instant::now() + 3 * PATIENCE) {
             Next::End(end) => end,
             Next::Message(bytes) => {
-                self.events.push(Event::Got(bytes.clone()));
+                self.note(Event::Got(bytes.clone()));
                 return Err(format!("expected the end, got {}", summary(&bytes)));
             }
             Next::Silence => return Err("still open".to_owned()),
@@ -155,7 +189,7 @@ impl Player {
             "gone" => (true, End::Eof),
             _ => (true, End::Refused),
         };
-        self.events.push(Event::Ended(seen));
+        self.note(Event::Ended(seen));
         if fits {
             Ok(())
         } else {
@@ -170,8 +204,7 @@ impl Player {
             .raw(wanted.len(), Instant::now() + PATIENCE)
             .ok_or("no such answer")?;
         let start = got[..wanted.len()].to_vec();
-        self.events
-            .push(Event::Fact(format!("answer begins {}", hex(&start))));
+        self.note(Event::Fact(format!("answer begins {}", hex(&start))));
         if start == wanted {
             Ok(())
         } else {
@@ -199,7 +232,7 @@ impl Player {
             "names {names:?}, SAN {san}, chain of {}, ALPN {alpn}",
             chain.len()
         );
-        self.events.push(Event::Fact(fact.clone()));
+        self.note(Event::Fact(fact.clone()));
         let wanted = "names [\"Qnetd Server\"], SAN false, chain of 2, ALPN false";
         if fact == wanted {
             Ok(())

@@ -40,8 +40,8 @@ const EARLY: Duration = Duration::from_millis(15);
 /// Sequence numbers from here on belong to the echoes that prove silence, never to a scenario.
 const PROBE: u32 = 0xEC00_0000;
 
-/// All clients' events, in the order in which each client saw them.
-pub(crate) type Transcript = BTreeMap<char, Vec<Event>>;
+/// All clients' events with their steps, in the order in which each client saw them.
+pub(crate) type Transcript = BTreeMap<char, Vec<(usize, Event)>>;
 
 /// What playing a scenario brought.
 pub(crate) struct Outcome {
@@ -57,6 +57,8 @@ struct Play<'a> {
     players: BTreeMap<char, Player>,
     mark: Instant,
     probes: u32,
+    /// The present step.
+    number: usize,
     /// Whose action was last; silence is proved before anybody else acts.
     actor: Option<char>,
     settled: bool,
@@ -82,6 +84,7 @@ pub(crate) fn play(scenario: &Scenario, fleet: &Fleet) -> Outcome {
         players: BTreeMap::new(),
         mark: Instant::now(),
         probes: 0,
+        number: 0,
         actor: None,
         settled: true,
         closed: false,
@@ -105,9 +108,9 @@ pub(crate) fn play(scenario: &Scenario, fleet: &Fleet) -> Outcome {
 impl Play<'_> {
     fn all(&mut self) -> Result<(), String> {
         let scenario = self.scenario;
-        for step in &scenario.steps {
+        for (number, step) in scenario.steps.iter().enumerate() {
             if step.only.is_none_or(|side| side == self.fleet.side) {
-                self.step(step)
+                self.step(number, step)
                     .map_err(|why| format!("{}: {} {}: {why}", step.place, step.verb, step.args))?;
             }
         }
@@ -115,21 +118,20 @@ impl Play<'_> {
             .map_err(|why| format!("after the last step: {why}"))
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), String> {
+    fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
         let args = self.fill_in(&step.args);
         match step.who {
             None => self.global(&step.verb, &args),
             Some(who) if is_receipt(&step.verb) => {
-                self.settled = false;
-                self.actor = None;
+                (self.settled, self.actor, self.number) = (false, None, number);
                 self.receipt(who, &step.verb, &args)
             }
             Some(who) => {
-                if self.actor != Some(who) {
+                // A new connection must not overtake the end of the old one.
+                if self.actor != Some(who) || self.closed || self.scenario.free {
                     self.settle()?;
                 }
-                self.actor = Some(who);
-                self.settled = false;
+                (self.settled, self.actor, self.number) = (false, Some(who), number);
                 self.action(who, &step.verb, &args)
             }
         }
@@ -188,7 +190,7 @@ impl Play<'_> {
             Some(_) => "failed",
         };
         if let Some(player) = self.players.values_mut().next() {
-            player.events.push(Event::Fact(format!("server {fact}")));
+            player.note(Event::Fact(format!("server {fact}")));
         }
         if fact == verb {
             Ok(())
@@ -221,11 +223,16 @@ impl Play<'_> {
             for who in names {
                 self.probes += 1;
                 let number = PROBE + self.probes;
-                let quiet = self.scenario.quiet;
+                let Scenario { quiet, free, .. } = *self.scenario;
+                let step = self.number;
                 let player = self.player(who)?;
-                player
-                    .silent(number, quiet)
-                    .map_err(|why| format!("client {who}: {why}"))?;
+                player.step = step;
+                let calm = if free {
+                    player.collect(number)
+                } else {
+                    player.silent(number, quiet)
+                };
+                calm.map_err(|why| format!("client {who}: {why}"))?;
             }
         }
         Ok(())
@@ -251,6 +258,7 @@ impl Play<'_> {
     }
 
     fn action(&mut self, who: char, verb: &str, args: &str) -> Result<(), String> {
+        self.players.entry(who).or_default().step = self.number;
         match verb {
             "connect" => return self.connect(who, args == "small"),
             "join" => return self.join(who, args),
@@ -263,7 +271,9 @@ impl Play<'_> {
     }
 
     fn receipt(&mut self, who: char, verb: &str, args: &str) -> Result<(), String> {
+        let number = self.number;
         let player = self.player(who)?;
+        player.step = number;
         player
             .expect_step(verb, args)
             .map_err(|why| format!("client {who}: {why}"))
@@ -274,12 +284,13 @@ impl Play<'_> {
             .map_err(|error| format!("cannot connect: {error}\n{}", self.server.log_tail()))?;
         let player = self.players.entry(who).or_default();
         if !player.events.is_empty() {
-            player.events.push(Event::Fact("connects again".to_owned()));
+            player.note(Event::Fact("connects again".to_owned()));
         }
-        let events = std::mem::take(&mut player.events);
+        let (events, step) = (std::mem::take(&mut player.events), player.step);
         *player = Player {
             conn: Some(conn),
             events,
+            step,
             ring: "0.0".to_owned(),
             probe: true,
             ..Player::default()
@@ -352,7 +363,7 @@ impl Play<'_> {
             player.seq += 1;
             ahead.extend(encode(&format!("STARTTLS seq={}", player.seq))?);
         }
-        player.events.push(Event::Sent(ahead.clone()));
+        player.note(Event::Sent(ahead.clone()));
         player.probe = false;
         let done = player.live()?.handshake(config, &ahead);
         if verb == "tls-refused" {
@@ -365,13 +376,11 @@ impl Play<'_> {
             let Next::End(_) = last else {
                 return Err(format!("not refused but {last:?}"));
             };
-            player.events.push(Event::Ended(End::Refused));
+            player.note(Event::Ended(End::Refused));
             return Ok(());
         }
         done.map_err(|end| format!("handshake failed: {end:?}"))?;
-        player
-            .events
-            .push(Event::Fact(format!("TLS {version} is up")));
+        player.note(Event::Fact(format!("TLS {version} is up")));
         Ok(())
     }
 

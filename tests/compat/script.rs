@@ -58,6 +58,8 @@ pub(crate) struct Scenario {
     pub(crate) differs: Option<String>,
     /// Never prove silence by an echo, only by waiting: for scenarios that an echo would disturb.
     pub(crate) quiet: bool,
+    /// Nothing is expected: whatever arrives becomes part of the transcript.
+    pub(crate) free: bool,
     /// `key=value` defaults for `join`.
     pub(crate) join: String,
     pub(crate) steps: Vec<Step>,

@@ -35,12 +35,12 @@ impl Player {
             ">" | ">+" | ">1" | ">hex" | ">hex+" | ">pad" => self.transmit(verb, args),
             "close" => {
                 self.conn.take().ok_or("not connected")?.close();
-                self.events.push(Event::Fact("closes".to_owned()));
+                self.note(Event::Fact("closes".to_owned()));
                 Ok(())
             }
             "reset" => {
                 self.conn.take().ok_or("not connected")?.reset();
-                self.events.push(Event::Fact("resets".to_owned()));
+                self.note(Event::Fact("resets".to_owned()));
                 Ok(())
             }
             "half" => {
@@ -55,8 +55,7 @@ impl Player {
                     .take_while(|_| conn.send_within(&echo, PATIENCE))
                     .count();
                 self.conn = None;
-                self.events
-                    .push(Event::Fact("dropped while it read nothing".to_owned()));
+                self.note(Event::Fact("dropped while it read nothing".to_owned()));
                 if taken < 4000 {
                     Ok(())
                 } else {
@@ -93,6 +92,10 @@ impl Player {
                 };
                 self.send(&encode(&format!("VOTE_INFO_REPLY seq={number}"))?)
             }
+            "ok-old" => self.send(&encode(&format!(
+                "VOTE_INFO_REPLY seq={}",
+                self.pushes.saturating_sub(1)
+            ))?),
             _ => Err("unknown step".to_owned()),
         }
     }
@@ -122,7 +125,7 @@ impl Player {
                 other => return Err(format!("{other:?}")),
             }
         }
-        self.events.push(Event::Fact(fact.to_owned()));
+        self.note(Event::Fact(fact.to_owned()));
         if fact == wanted {
             Ok(())
         } else {
@@ -145,7 +148,7 @@ impl Player {
         }
         let all = std::mem::take(&mut self.held);
         if verb == ">1" {
-            self.events.push(Event::Sent(all.clone()));
+            self.note(Event::Sent(all.clone()));
             for byte in all {
                 self.live()?.send(&[byte]);
                 std::thread::sleep(Duration::from_millis(1));
@@ -200,7 +203,7 @@ impl Player {
             }
             "<hex" => self.expect(&unhex(args)?),
             "<echo-of-last" => {
-                let sent = self.events.iter().rev().find_map(|event| match event {
+                let sent = self.events.iter().rev().find_map(|(_, event)| match event {
                     Event::Sent(bytes) => Some(bytes.clone()),
                     _ => None,
                 });
