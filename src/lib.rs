@@ -7,7 +7,11 @@
 //! [`cli`] the commands.
 
 pub mod cli;
+pub mod config;
 pub mod engine;
+pub mod ipc;
+pub mod net;
 pub mod pki;
+pub mod telemetry;
 pub mod tls;
 pub mod wire;
