@@ -3,7 +3,7 @@
 //!
 //! `QNETD_UNDER_TEST=theirs|ours|both` (default `both`) chooses the servers; every scenario also carries its own
 //! expectations, so that one server alone can be checked. `COMPAT_FILTER=text` plays only the scenarios whose name
-//! contains the text. Needs root (mount namespaces for the certificate tools), corosync-qnetd, openssl and
+//! contains the text; `COMPAT_SHOW=1` prints all transcripts. Needs root (mount namespaces for the certificate tools), corosync-qnetd, openssl and
 //! libnss3-tools.
 //!
 //! Nothing is normalised, with two exceptions, both because they depend on timing: whether a TLS refusal is seen as
@@ -60,7 +60,9 @@ const FILES: &[(&str, &str)] = files![
     "session",
     "timing",
     "limits",
-    "tls"
+    "tls",
+    "defects",
+    "safe",
 ];
 
 #[test]

@@ -28,9 +28,12 @@ pub(crate) fn judge(scenario: &Scenario, outcomes: &[(Side, Outcome)]) -> Option
             _ => {}
         }
     }
-    if problems.is_empty() {
+    // To see what a scenario does, for instance while it is written.
+    let show = std::env::var_os("COMPAT_SHOW").is_some();
+    if problems.is_empty() && !show {
         return None;
     }
+    let failed = !problems.is_empty();
     let mut out = format!("---- {} {}\n", scenario.name, scenario.about);
     for problem in problems {
         let _ = writeln!(out, "  {problem}");
@@ -46,7 +49,10 @@ pub(crate) fn judge(scenario: &Scenario, outcomes: &[(Side, Outcome)]) -> Option
             let _ = writeln!(out, "    {step:3} {who} {}", line(event));
         }
     }
-    Some(out)
+    if !failed {
+        println!("{out}");
+    }
+    failed.then_some(out)
 }
 
 /// What counts when transcripts are compared: all that the server did, none of what the client sent.

@@ -161,6 +161,7 @@ impl Play<'_> {
                 if passed + EARLY < wanted || passed > wanted + LATE {
                     return Err(format!("it happened after {} ms", passed.as_millis()));
                 }
+                self.fact(&format!("{args} ms have passed"));
             }
             "wait" => {
                 std::thread::sleep(millis(args)?);
@@ -189,9 +190,7 @@ impl Play<'_> {
             Some(text) if text == "exit status: 0" => "ended",
             Some(_) => "failed",
         };
-        if let Some(player) = self.players.values_mut().next() {
-            player.note(Event::Fact(format!("server {fact}")));
-        }
+        self.fact(&format!("server {fact}"));
         if fact == verb {
             Ok(())
         } else {
@@ -199,6 +198,13 @@ impl Play<'_> {
                 "the server is {fact} ({status:?})\n{}",
                 self.server.log_tail()
             ))
+        }
+    }
+
+    /// Notes something that concerns no client in particular.
+    fn fact(&mut self, text: &str) {
+        if let Some(player) = self.players.values_mut().next() {
+            player.note(Event::Fact(text.to_owned()));
         }
     }
 

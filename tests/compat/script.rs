@@ -150,6 +150,7 @@ fn attribute(scenario: &mut Scenario, setting: &str) -> Result<(), String> {
         "own" => scenario.own = true,
         "differs" => scenario.differs = Some(value),
         "quiet" => scenario.quiet = true,
+        "free" => scenario.free = true,
         "join" => scenario.join = format!("{} {value}", scenario.join),
         _ => return Err(format!("unknown attribute @{key}")),
     }
