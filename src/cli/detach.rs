@@ -43,13 +43,14 @@ pub(crate) fn launch(program: &OsStr, arguments: &[OsString]) -> io::Result<Exit
     Ok(ExitCode::from(code.filter(|code| *code != 0).unwrap_or(1)))
 }
 
-/// In the background: leaves the session of whoever started it.
+/// In the background: leaves the session of whoever started it, and takes the name back that the
+/// process was started under, which tools look for (`killall corosync-qnetd`).
 ///
 /// # Errors
 /// The system refuses.
-pub(crate) fn leave_session() -> io::Result<()> {
+pub(crate) fn leave_session(name: &str) -> io::Result<()> {
     rustix::process::setsid()?;
-    Ok(())
+    std::fs::write("/proc/self/comm", name)
 }
 
 /// In the background: says that it listens, and lets go of the terminal.

@@ -124,7 +124,7 @@ impl Run {
     fn serve(self, sinks: Sinks) -> Result<(), StartError> {
         let detached = !self.foreground;
         if detached {
-            detach::leave_session()?;
+            detach::leave_session(NAME)?;
         }
         let _log = log::start(sinks)?;
         for warning in &self.warnings {

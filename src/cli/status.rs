@@ -168,6 +168,15 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
             sums.tolerated_without_arbiter
         )?;
     }
+    for node in cluster
+        .nodes
+        .iter()
+        .filter(|_| cluster.rules == "reference")
+    {
+        if let Some(reason) = &node.reason {
+            writeln!(text, "  Node {}:    {reason}", node.node)?;
+        }
+    }
     for warning in &cluster.warnings {
         writeln!(text, "  Warning:   {warning}")?;
     }
