@@ -15,6 +15,8 @@ use crate::wire;
 pub(crate) enum End {
     /// The peer closed it in order.
     Eof,
+    /// The same inside TLS, announced by a close-notify.
+    Notified,
     /// The peer reset it.
     Reset,
     /// TLS refused: an alert, or the end of the stream, or a reset during or right after the handshake. Which of
@@ -213,7 +215,7 @@ fn decrypt(tls: &mut ClientConnection, mut bytes: &[u8], plain: &mut Vec<u8>) ->
             .map_err(|_| End::Refused)?;
         plain.extend(part);
         if state.peer_has_closed() {
-            return Err(End::Eof);
+            return Err(End::Notified);
         }
     }
     Ok(())

@@ -19,6 +19,7 @@
 
 mod certs;
 mod client;
+mod garbled;
 mod player;
 mod random;
 mod report;
@@ -37,8 +38,9 @@ use servers::Fleet;
 /// Most of a scenario's time is waiting, so far more run at once than there are cores.
 const WORKERS: usize = 24;
 
-/// Random sessions on top, when both servers run; `COMPAT_RANDOM` plays another number of them.
-const RANDOM: u64 = 60;
+/// Random sessions, and as many series of random messages, on top when both servers run; `COMPAT_RANDOM` plays another
+/// number of them.
+const RANDOM: u64 = 40;
 
 /// What a change of the suite must not lose by accident.
 const FEWEST: usize = 250;
@@ -61,6 +63,7 @@ const FILES: &[(&str, &str)] = files![
     "timing",
     "limits",
     "tls",
+    "tls_certificates",
     "defects",
     "safe",
 ];
@@ -83,10 +86,11 @@ fn every_scenario() {
         let count = std::env::var("COMPAT_RANDOM").map_or(RANDOM, |text| {
             text.parse().expect("COMPAT_RANDOM is a number")
         });
-        scenarios.extend(
-            (1..=count)
-                .map(|seed| random::session(seed, 1000 + usize::try_from(seed).expect("seed"))),
-        );
+        for seed in 1..=count {
+            let index = 1000 + 2 * usize::try_from(seed).expect("seed");
+            scenarios.push(random::session(seed, index));
+            scenarios.push(garbled::messages(seed, index + 1));
+        }
     }
     if let Ok(filter) = std::env::var("COMPAT_FILTER") {
         scenarios.retain(|scenario| scenario.name.contains(&filter));

@@ -184,7 +184,7 @@ impl Player {
         };
         self.conn = None;
         let (fits, seen) = match verb {
-            "eof" => (end == End::Eof, end),
+            "eof" => (matches!(end, End::Eof | End::Notified), end),
             // Whether the server had read everything before it closed decides between the two.
             "gone" => (true, End::Eof),
             _ => (true, End::Refused),
