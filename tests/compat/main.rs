@@ -19,6 +19,7 @@
 
 mod certs;
 mod client;
+mod describe;
 mod garbled;
 mod player;
 mod random;

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::client::{Conn, End, Next};
-use crate::wire::{encode, hex, sequence, summary};
+use crate::describe::summary;
+use crate::wire::{encode, hex, sequence};
 
 /// How long an expected message may take: long enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::describe::summary;
 use crate::player::Event;
 use crate::run::{Outcome, Transcript};
 use crate::script::{Scenario, Side};
-use crate::wire::{hex, summary};
+use crate::wire::hex;
 
 /// None if all is well; otherwise the report.
 pub(crate) fn judge(scenario: &Scenario, outcomes: &[(Side, Outcome)]) -> Option<String> {

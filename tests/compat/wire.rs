@@ -3,7 +3,7 @@
 //! the reports.
 
 /// Message names by number (protocol spec 2.1).
-const MESSAGES: [&str; 18] = [
+pub(crate) const MESSAGES: [&str; 18] = [
     "PREINIT",
     "PREINIT_REPLY",
     "STARTTLS",
@@ -26,7 +26,7 @@ const MESSAGES: [&str; 18] = [
 
 /// How the value of an option is laid out.
 #[derive(Clone, Copy, PartialEq)]
-enum Layout {
+pub(crate) enum Layout {
     Text,
     U8,
     U16,
@@ -39,7 +39,7 @@ enum Layout {
 }
 
 /// Options by number: the key used in scenarios, and the layout (protocol spec 2.2).
-const OPTIONS: [(&str, Layout); 24] = [
+pub(crate) const OPTIONS: [(&str, Layout); 24] = [
     ("seq", Layout::U32),
     ("name", Layout::Text),
     ("tls", Layout::U8),
@@ -71,7 +71,7 @@ const ALGORITHMS: [&str; 4] = ["test", "ffsplit", "2nodelms", "lms"];
 const HEURISTICS: [&str; 3] = ["undefined", "pass", "fail"];
 
 /// Words that stand for numbers, for the options that have them.
-fn words(key: &str) -> &'static [&'static str] {
+pub(crate) fn words(key: &str) -> &'static [&'static str] {
     match key {
         "vote" => &VOTES,
         "alg" => &ALGORITHMS,
@@ -270,10 +270,10 @@ pub(crate) fn sequence(message: &[u8]) -> Option<u32> {
         .and_then(|(_, value)| Some(u32::from_be_bytes((*value).try_into().ok()?)))
 }
 
-type Options<'a> = Vec<(u16, &'a [u8])>;
+pub(crate) type Options<'a> = Vec<(u16, &'a [u8])>;
 
 /// Splits a body into options; the second part is what could not be split.
-fn options(mut body: &[u8]) -> (Options<'_>, &[u8]) {
+pub(crate) fn options(mut body: &[u8]) -> (Options<'_>, &[u8]) {
     let mut found = Vec::new();
     while let Some(&[t0, t1, n0, n1]) = body.get(..4) {
         let end = 4 + usize::from(u16::from_be_bytes([n0, n1]));
@@ -284,98 +284,10 @@ fn options(mut body: &[u8]) -> (Options<'_>, &[u8]) {
     (found, body)
 }
 
-/// A message as the line that [`encode`] would turn back into it; what does not fit is shown as hexadecimal.
-pub(crate) fn describe(message: &[u8]) -> String {
-    let Some(&[k0, k1, _, _, _, _]) = message.get(..6) else {
-        return format!("bytes {}", hex(message));
-    };
-    let kind = u16::from_be_bytes([k0, k1]);
-    let mut out = MESSAGES
-        .get(usize::from(kind))
-        .map_or_else(|| kind.to_string(), ToString::to_string);
-    let (found, rest) = options(&message[6..]);
-    for (number, value) in found {
-        out.push(' ');
-        out.push_str(
-            &describe_option(number, value).unwrap_or_else(|| format!("x{number}:{}", hex(value))),
-        );
-    }
-    if !rest.is_empty() {
-        out.push_str(&format!(" rest:{}", hex(rest)));
-    }
-    out
-}
-
-/// [`describe`], cut to what fits into a line of a report.
-pub(crate) fn summary(message: &[u8]) -> String {
-    let mut text = describe(message);
-    if text.len() > 400 {
-        text.truncate(400);
-        text.push_str(&format!("... ({} bytes)", message.len()));
-    }
-    text
-}
-
-fn describe_option(number: u16, value: &[u8]) -> Option<String> {
-    let (key, layout) = OPTIONS.get(usize::from(number))?;
-    let int = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, b| sum << 8 | u64::from(*b));
-    let fits = match layout {
-        Layout::Text | Layout::Node => true,
-        Layout::List16 => value.len() % 2 == 0,
-        Layout::U8 => value.len() == 1,
-        Layout::U16 => value.len() == 2,
-        Layout::U32 => value.len() == 4,
-        Layout::U64 => value.len() == 8,
-        Layout::Ring => value.len() == 12,
-        Layout::Tie => value.len() == 5,
-    };
-    if !fits {
-        return None;
-    }
-    let text = match layout {
-        Layout::Text => value
-            .iter()
-            .map(|b| {
-                if b.is_ascii_graphic() && *b != b'%' {
-                    char::from(*b).to_string()
-                } else {
-                    format!("%{b:02x}")
-                }
-            })
-            .collect(),
-        Layout::List16 => value
-            .chunks(2)
-            .map(|pair| int(pair).to_string())
-            .collect::<Vec<_>>()
-            .join(","),
-        Layout::Ring => format!("{}.{:x}", int(&value[..4]), int(&value[4..])),
-        Layout::Tie => match value[0] {
-            1 => "lowest".to_owned(),
-            2 => "highest".to_owned(),
-            3 => int(&value[1..]).to_string(),
-            _ => return None,
-        },
-        Layout::Node => {
-            let (fields, rest) = options(value);
-            if fields.len() != 1 || fields[0].0 != 9 || !rest.is_empty() {
-                return None;
-            }
-            int(fields[0].1).to_string()
-        }
-        _ => {
-            let plain = int(value);
-            let word = usize::try_from(plain)
-                .ok()
-                .and_then(|index| words(key).get(index));
-            word.map_or_else(|| plain.to_string(), ToString::to_string)
-        }
-    };
-    Some(format!("{key}={text}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::describe::describe;
 
     /// The dumps of protocol spec 5, captured from the live reference.
     #[test]
