@@ -1,10 +1,17 @@
 //! Compatibility with corosync-qnetd: the same scenarios are played against the live reference and against ours, and
 //! the bytes that each client receives are compared.
 //!
-//! `QNETD_UNDER_TEST=theirs|ours|both` (default `both`) chooses the servers; every scenario also carries its own
-//! expectations, so that one server alone can be checked. `COMPAT_FILTER=text` plays only the scenarios whose name
-//! contains the text; `COMPAT_SHOW=1` prints all transcripts. Needs root (mount namespaces for the certificate tools), corosync-qnetd, openssl and
-//! libnss3-tools.
+//! `cargo test --test compat` plays everything. By the environment:
+//!
+//! | variable | effect |
+//! |---|---|
+//! | `QNETD_UNDER_TEST=theirs`, `ours`, `both` | which servers; default `both`. One server alone is checked against the expectations that every scenario carries |
+//! | `COMPAT_FILTER=text` | only scenarios whose name contains the text |
+//! | `COMPAT_SHOW=1` | prints all transcripts, with `-- --nocapture` |
+//! | `COMPAT_RANDOM=n` | plays n random sessions and n series of random messages on top; only with both servers |
+//!
+//! Needs root (mount namespaces for the certificate tools), corosync-qnetd, openssl and libnss3-tools. The scenarios
+//! are the `.scn` files; their language is explained in `script.rs`, the verbs in `run.rs`.
 //!
 //! Nothing is normalised, with two exceptions, both because they depend on timing: whether a TLS refusal is seen as
 //! an alert, an end of stream or a reset, and (verb `gone`) whether a closed connection ends orderly or by a reset.
