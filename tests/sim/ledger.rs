@@ -20,8 +20,8 @@ pub(crate) struct Ledger {
     given: BTreeMap<u32, Given>,
     /// Last membership that the server received from a node.
     reported: BTreeMap<u32, (RingId, Vec<u32>)>,
-    /// Last answer to the node's heartbeat check.
-    answered: BTreeMap<u32, u64>,
+    /// Last answer to the heartbeat check, by connection.
+    answered: BTreeMap<u64, u64>,
     /// NACKs by push number, of the present connection.
     nacks: BTreeMap<u32, u32>,
 }
@@ -39,8 +39,8 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn answered(&mut self, now: u64, node: u32) {
-        self.answered.insert(node, now);
+    pub(crate) fn answered(&mut self, now: u64, conn: u64) {
+        self.answered.insert(conn, now);
     }
 
     /// The server sends a NACK with this number.
@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// The server's side of the connection ended.
-    pub(crate) fn ended(&mut self, setup: &Setup, node: u32, cause: LeaveCause) {
+    pub(crate) fn ended(&mut self, setup: &Setup, node: u32, conn: u64, cause: LeaveCause) {
         self.nacks.remove(&node);
         let closed = cause == LeaveCause::ClosedByPeer;
         if setup.algorithm == Algorithm::FfSplit && closed {
@@ -64,7 +64,7 @@ impl Ledger {
         }
         let endless = setup.algorithm != Algorithm::FfSplit
             && setup.policy.lost_holder == LostHolder::Manual;
-        let last = self.answered.get(&node).copied().unwrap_or(0);
+        let last = self.answered.remove(&conn).unwrap_or(0);
         if let Some(given) = self.given.get_mut(&node) {
             given.deadline = (!endless).then_some(last + setup.lease());
             given.closed = closed && !endless;

@@ -73,7 +73,7 @@ enum Event {
     ServerClose(u64, LeaveCause),
     Timer(usize, Timer, u32),
     Learn(usize, u64),
-    Reload(usize, Vec<u32>),
+    Reload(usize, u64, bool),
     Fault(usize),
     Calm,
 }
@@ -96,6 +96,8 @@ pub(crate) struct World<'a> {
     /// The membership that each node is about to learn or has learnt, with a number.
     target: Vec<(RingId, Vec<u32>, u64)>,
     ring_seq: Vec<u64>,
+    /// Number of the reload that each node saw last.
+    reloaded: Vec<u64>,
     ledger: Ledger,
     failure: Option<(Kind, String)>,
     trace: String,
@@ -144,6 +146,7 @@ impl<'a> World<'a> {
                 .map(|id| (RingId::new(id, 0), Vec::new(), 0))
                 .collect(),
             ring_seq: vec![0; count],
+            reloaded: vec![0; count],
             ledger: Ledger::default(),
             failure: None,
             trace: String::new(),
@@ -304,7 +307,12 @@ impl<'a> World<'a> {
                     self.apply(i, out);
                 }
             }
-            Event::Reload(i, config) => {
+            Event::Reload(i, number, more) => {
+                if number < self.reloaded[i] {
+                    return;
+                }
+                self.reloaded[i] = number;
+                let config: Vec<u32> = (1..=self.plan.setup.nodes + u32::from(more)).collect();
                 let mut out = Vec::new();
                 if self.nodes[i].alive {
                     self.nodes[i].reload(self.now, &config, &mut out);
@@ -448,7 +456,7 @@ impl<'a> World<'a> {
         let now = self.now;
         let (vote, ring) = match message {
             Message::InitReply(_) | Message::EchoReply { .. } | Message::SetOptionReply { .. } => {
-                return self.ledger.answered(now, node);
+                return self.ledger.answered(now, conn);
             }
             Message::VoteInfo { seq, vote, ring_id } => {
                 if *vote == Vote::Nack {
@@ -491,7 +499,7 @@ impl<'a> World<'a> {
             )
         });
         if was_joined {
-            self.ledger.ended(&self.plan.setup, node, cause);
+            self.ledger.ended(&self.plan.setup, node, conn, cause);
         }
         self.perform(actions);
         true
@@ -614,10 +622,11 @@ impl<'a> World<'a> {
                 self.apply(*i, out);
             }
             Fault::Reload(more) => {
-                let config: Vec<u32> = (1..=self.plan.setup.nodes + u32::from(*more)).collect();
+                self.serial += 1;
+                let number = self.serial;
                 for i in 0..self.nodes.len() {
                     let at = self.now + self.rng.below(2000);
-                    self.schedule(at, Event::Reload(i, config.clone()));
+                    self.schedule(at, Event::Reload(i, number, *more));
                 }
             }
             Fault::Drop(i) => self.server_loses(*i, LeaveCause::Dropped),
