@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
 struct Given {
+    conn: u64,
     ring: RingId,
     members: Vec<u32>,
     deadline: Option<u64>,
@@ -56,7 +57,15 @@ impl Ledger {
     }
 
     /// The server's side of the connection ended.
-    pub(crate) fn ended(&mut self, setup: &Setup, node: u32, conn: u64, cause: LeaveCause) {
+    pub(crate) fn ended(
+        &mut self,
+        now: u64,
+        setup: &Setup,
+        node: u32,
+        conn: u64,
+        cause: LeaveCause,
+    ) {
+        self.expire(now);
         self.nacks.remove(&node);
         let closed = cause == LeaveCause::ClosedByPeer;
         if setup.algorithm == Algorithm::FfSplit && closed {
@@ -65,7 +74,8 @@ impl Ledger {
         let endless = setup.algorithm != Algorithm::FfSplit
             && setup.policy.lost_holder == LostHolder::Manual;
         let last = self.answered.remove(&conn).unwrap_or(0);
-        if let Some(given) = self.given.get_mut(&node) {
+        let given = self.given.get_mut(&node);
+        if let Some(given) = given.filter(|given| given.conn == conn) {
             given.deadline = (!endless).then_some(last + setup.lease());
             given.closed = closed && !endless;
         }
@@ -85,9 +95,14 @@ impl Ledger {
     ///
     /// # Errors
     /// Somebody in another partition may still be casting.
-    pub(crate) fn ack(&mut self, now: u64, node: u32, ring: RingId) -> Result<(), String> {
-        self.given
-            .retain(|_, given| given.deadline.is_none_or(|deadline| deadline > now));
+    pub(crate) fn ack(
+        &mut self,
+        now: u64,
+        node: u32,
+        conn: u64,
+        ring: RingId,
+    ) -> Result<(), String> {
+        self.expire(now);
         self.nacks.remove(&node);
         for (holder, given) in &self.given {
             if *holder != node && given.ring != ring {
@@ -103,6 +118,7 @@ impl Ledger {
             .get(&node)
             .map_or_else(|| vec![node], |(_, members)| members.clone());
         let given = Given {
+            conn,
             ring,
             members,
             deadline: None,
@@ -110,5 +126,10 @@ impl Ledger {
         };
         self.given.insert(node, given);
         Ok(())
+    }
+
+    fn expire(&mut self, now: u64) {
+        self.given
+            .retain(|_, given| given.deadline.is_none_or(|deadline| deadline > now));
     }
 }

@@ -470,7 +470,7 @@ impl<'a> World<'a> {
         };
         if vote == Vote::Ack {
             self.stats.acks += 1;
-            if let Err(what) = self.ledger.ack(now, node, ring) {
+            if let Err(what) = self.ledger.ack(now, node, conn, ring) {
                 if self.checks.ledger {
                     self.fail(Kind::Ungranted, what);
                 }
@@ -499,7 +499,8 @@ impl<'a> World<'a> {
             )
         });
         if was_joined {
-            self.ledger.ended(&self.plan.setup, node, conn, cause);
+            self.ledger
+                .ended(self.now, &self.plan.setup, node, conn, cause);
         }
         self.perform(actions);
         true
