@@ -416,6 +416,9 @@ impl Node {
                 let number = Options::decode(body).ok().and_then(|options| options.seq);
                 if number == Some(self.echo_sent) {
                     self.echo_got = self.echo_sent;
+                } else {
+                    out.push(Effect::Close);
+                    self.lost(now, rng, out);
                 }
             }
             (Message::NodeListReply { ring_id, vote, .. }, Link::Working)
@@ -444,7 +447,8 @@ impl Node {
     }
 
     fn restart_heartbeat(&mut self, out: Out<'_>) {
-        self.echo_got = self.echo_sent;
+        self.echo_sent = 0;
+        self.echo_got = 0;
         self.start_timer(Timer::Heartbeat, self.setup.heartbeat(), out);
     }
 

@@ -74,9 +74,10 @@ impl Ledger {
         let endless = setup.algorithm != Algorithm::FfSplit
             && setup.policy.lost_holder == LostHolder::Manual;
         let last = self.answered.remove(&conn).unwrap_or(0);
-        let given = self.given.get_mut(&node);
-        if let Some(given) = given.filter(|given| given.conn == conn) {
-            given.deadline = (!endless).then_some(last + setup.lease());
+        if let Some(given) = self.given.get_mut(&node) {
+            if given.conn == conn {
+                given.deadline = (!endless).then_some(last + setup.lease());
+            }
             given.closed = closed && !endless;
         }
         let rings: Vec<(u32, RingId, Vec<u32>)> = self

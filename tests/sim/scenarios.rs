@@ -3,7 +3,6 @@
 use crate::plan::{Cut, Fault, Plan, Setup};
 use crate::runner::check_plan;
 use crate::world::{self, Checks, Kind};
-use qarbiter::engine::LostHolder;
 use qarbiter::wire::Algorithm;
 
 fn plan(seed: u64, setup: Setup, faults: Vec<(u64, Fault)>) -> Plan {
