@@ -49,3 +49,40 @@ fn h1_is_closed_by_leases() {
         check_plan(&silent_loss(true, seed)).unwrap_or_else(|report| panic!("{report}"));
     }
 }
+
+/// The answer to SET OPTION restarts the client's echo check when it *arrives*. If it is held up
+/// and the link then falls silent, the client believes in its vote for 2 x HB from the arrival, not
+/// from the sending.
+#[test]
+fn a_late_answer_to_set_option_does_not_stretch_a_vote() {
+    for seed in 0..64 {
+        let mut setup = Setup::usual(2, Algorithm::FfSplit);
+        setup.keep_active = 0;
+        setup.heuristics = true;
+        let faults = vec![
+            (20_000, Fault::Split(vec![0, 1])),
+            (40_000, Fault::KillClient(0, 1000)),
+            (41_060, Fault::Cut(0, Cut::FromArbiter)),
+            (46_000, Fault::Mend(0)),
+            (48_990, Fault::Cut(0, Cut::Both)),
+            (90_000, Fault::Mend(0)),
+        ];
+        check_plan(&plan(seed, setup, faults)).unwrap_or_else(|report| panic!("{report}"));
+    }
+}
+
+/// A node that was told NACK and then "wait for reply" (its partition should have the vote, but a
+/// lost holder stands against it) has stopped casting. When the vote goes elsewhere it must be
+/// told NACK again, or its device casts nothing for ever and corosync declares it lost.
+#[test]
+fn a_loser_that_was_told_to_wait_is_told_that_it_lost() {
+    for seed in 0..64 {
+        let mut setup = Setup::usual(2, Algorithm::Lms);
+        setup.max_delay = 900;
+        let faults = vec![
+            (20_000, Fault::Split(vec![0, 1])),
+            (21_200 + 10 * seed, Fault::NetworkLost(0)),
+        ];
+        check_plan(&plan(seed, setup, faults)).unwrap_or_else(|report| panic!("{report}"));
+    }
+}
