@@ -71,8 +71,8 @@ impl Ledger {
         if setup.algorithm == Algorithm::FfSplit && closed {
             self.given.remove(&node);
         }
-        let endless = setup.algorithm != Algorithm::FfSplit
-            && setup.policy.lost_holder == LostHolder::Manual;
+        let endless =
+            setup.algorithm != Algorithm::FfSplit && setup.policy.lost_holder == LostHolder::Manual;
         let last = self.answered.remove(&conn).unwrap_or(0);
         if let Some(given) = self.given.get_mut(&node) {
             if given.conn == conn {

@@ -13,7 +13,10 @@ use qarbiter::wire::{Algorithm, Heuristics, TieBreaker};
 pub(crate) fn check(setup: &Setup, nodes: &[Node]) -> Result<(), String> {
     let alive: Vec<&Node> = nodes.iter().filter(|node| node.alive).collect();
     if let Some(node) = alive.iter().find(|node| !is_connected(node)) {
-        return Err(format!("node {} is not connected: {:?}", node.id, node.link));
+        return Err(format!(
+            "node {} is not connected: {:?}",
+            node.id, node.link
+        ));
     }
     let parts = partitions(&alive);
     let allowed = match setup.algorithm {

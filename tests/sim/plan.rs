@@ -113,7 +113,10 @@ impl Fault {
             0..=3 => Self::Split((0..nodes).map(|i| part(which, detail, i, nodes)).collect()),
             4 => Self::Reform(node),
             5..=7 => Self::Cut(node, Cut::Both),
-            8 => Self::Cut(node, [Cut::ToArbiter, Cut::FromArbiter][usize::from(detail % 2)]),
+            8 => Self::Cut(
+                node,
+                [Cut::ToArbiter, Cut::FromArbiter][usize::from(detail % 2)],
+            ),
             9..=11 => Self::Mend(node),
             12 => Self::Die(node),
             13 => Self::Boot(node),
@@ -163,6 +166,10 @@ impl Plan {
         for _ in 0..3 + rng.below(22) {
             let longest = rng.pick(&[200, 3000, 3000, 20_000, 40_000]);
             at += rng.below(longest);
+            if rng.chance(6) {
+                at = attack(&mut rng, &setup, at, &mut faults);
+                continue;
+            }
             let (kind, which, detail) = (rng.next() as u8, rng.next() as u8, rng.next() as u16);
             faults.push((at, Fault::decode(&setup, kind, which, detail)));
         }
@@ -185,6 +192,30 @@ impl Plan {
     pub(crate) fn settled_at(&self) -> u64 {
         self.calm_from() + 4 * self.setup.lease() + 6 * self.setup.device_timeout + 60_000
     }
+}
+
+/// The patterns that come close to two votes; blind chance seldom gets their timing right.
+fn attack(rng: &mut Rng, setup: &Setup, at: u64, faults: &mut Vec<(u64, Fault)>) -> u64 {
+    let nodes = setup.nodes as usize;
+    let victim = rng.below(u64::from(setup.nodes)) as usize;
+    let heartbeat = setup.heartbeat();
+    let split = Fault::Split((0..nodes).map(|i| u8::from(i >= nodes / 2)).collect());
+    faults.push((at, split));
+    let mut at = at + setup.token + rng.below(heartbeat);
+    if rng.chance(50) {
+        // A client comes back, and what it is answered arrives late.
+        let restart = 500 + rng.below(500);
+        faults.push((at, Fault::KillClient(victim, restart)));
+        at += restart + rng.below(100);
+        faults.push((at, Fault::Cut(victim, Cut::FromArbiter)));
+        at += rng.below(heartbeat);
+        faults.push((at, Fault::Mend(victim)));
+        at += rng.below(4000);
+    }
+    faults.push((at, Fault::Cut(victim, Cut::Both)));
+    at += rng.below(3 * setup.lease());
+    faults.push((at, Fault::Mend(victim)));
+    at
 }
 
 fn random_setup(rng: &mut Rng, adjust: &impl Fn(&mut Setup)) -> Setup {

@@ -7,9 +7,7 @@ use crate::oracle;
 use crate::plan::{Cut, Fault, Plan, Setup};
 use crate::rng::Rng;
 use qarbiter::engine::{Action, ConnId, Engine, LeaveCause, SessionPolicy, Time, TlsView};
-use qarbiter::wire::{
-    ErrorCode, FrameDecoder, Message, NodeId, RingId, TlsSupport, Vote,
-};
+use qarbiter::wire::{ErrorCode, FrameDecoder, Message, NodeId, RingId, TlsSupport, Vote};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -405,7 +403,9 @@ impl<'a> World<'a> {
         let mut decoder = FrameDecoder::new(qarbiter::wire::DEFAULT_MESSAGE_SIZE);
         if let Some(frame) = decoder.next(&mut input) {
             let now = Time::from_millis(self.now);
-            let actions = self.engine.receive(now, ConnId(conn), frame, TlsView::Clear);
+            let actions = self
+                .engine
+                .receive(now, ConnId(conn), frame, TlsView::Clear);
             self.perform(actions);
         }
     }
@@ -667,7 +667,10 @@ impl<'a> World<'a> {
         for (conn, way) in again {
             // Behind the last of them, whatever their own times are.
             self.schedule(backoff, Event::Deliver(conn, way));
-            self.schedule(backoff + self.plan.setup.max_delay, Event::Deliver(conn, way));
+            self.schedule(
+                backoff + self.plan.setup.max_delay,
+                Event::Deliver(conn, way),
+            );
         }
     }
 
