@@ -1,7 +1,17 @@
 //! qarbiter: a vote server for corosync clusters, wire-compatible with corosync-qnetd.
 //!
 //! Bytes become messages in [`wire`]; [`engine`] checks them, decides, and says why. Both are
-//! pure.
+//! pure, and so is [`tls`], one connection without I/O. Around them: [`net`] carries bytes and
+//! tells the time, [`pki`] keeps the arbiter's identity, [`config`] is what an operator can set,
+//! [`ipc`] is the local control socket, [`telemetry`] the log and the service manager, and
+//! [`cli`] the commands.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
+pub mod ipc;
+pub mod net;
+pub mod pki;
+pub mod telemetry;
+pub mod tls;
 pub mod wire;
