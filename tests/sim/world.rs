@@ -354,7 +354,7 @@ impl<'a> World<'a> {
         };
         match (way, item) {
             (Way::ToArbiter, Item::Message(message)) if connection.server_open => {
-                self.to_arbiter(conn, i, &message);
+                self.arbiter_receives(conn, i, &message);
             }
             (Way::ToArbiter, Item::Message(_)) => {
                 // A closed socket answers with RST.
@@ -367,7 +367,7 @@ impl<'a> World<'a> {
             }
             (Way::FromArbiter, Item::Message(message)) => {
                 if connection.client_open {
-                    self.from_arbiter(i, &message);
+                    self.node_receives(i, &message);
                 }
             }
             (Way::FromArbiter, Item::End) => {
@@ -383,7 +383,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn to_arbiter(&mut self, conn: u64, i: usize, message: &Message) {
+    fn arbiter_receives(&mut self, conn: u64, i: usize, message: &Message) {
         self.note(|| format!("{} > {}", i + 1, brief(message)));
         let node = i as u32 + 1;
         match message {
@@ -410,7 +410,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn from_arbiter(&mut self, i: usize, message: &Message) {
+    fn node_receives(&mut self, i: usize, message: &Message) {
         let mut out = Vec::new();
         let result = self.nodes[i].message(self.now, message, &mut self.rng, &mut out);
         self.note(|| format!("      {} < {}", i + 1, brief(message)));
