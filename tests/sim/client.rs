@@ -153,7 +153,9 @@ impl Node {
         if !self.alive || !self.running {
             return;
         }
-        if self.setup.killed_vote_counts && self.counts_yes(now) {
+        if !self.setup.killed_vote_counts {
+            self.remembered_until = 0;
+        } else if now >= self.remembered_until && self.counts_yes(now) {
             self.remembered_until = self.last_cast(now) + self.setup.device_timeout;
         }
         self.forget_process();
