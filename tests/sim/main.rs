@@ -4,7 +4,8 @@
 //! another is not released) and `oracle` (I3, when all is calm the right partition has it).
 //!
 //! `QARBITER_SIM_CASES=n` runs n random plans per property instead of the default;
-//! `QARBITER_SIM_SEED=n` runs only the plan of this seed and prints its trace.
+//! `QARBITER_SIM_SEED=n cargo test --test sim NAME -- --nocapture` runs only the plan of this seed
+//! for one property and prints its whole trace if it fails.
 
 // The lints allow these in tests, but do not recognise the helpers of an integration test.
 #![allow(

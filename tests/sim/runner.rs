@@ -33,7 +33,9 @@ pub(crate) fn check_seeds(default: u64, adjust: impl Fn(&mut Setup)) {
                 total.acks += stats.acks;
                 total.lost += stats.lost;
             }
-            Err(report) => panic!("{report}"),
+            Err(report) => {
+                panic!("seed {seed} (QARBITER_SIM_SEED={seed} runs it in full): {report}")
+            }
         }
     }
     println!("{total:?}");
