@@ -142,16 +142,31 @@ fn joining(settings: &Settings, store: &Store) -> String {
             format!("\nThe nodes must use port {port}: quorum.device.net.port in corosync.conf.")
         }
     };
-    format!(
+    let mut help = format!(
         "The arbiter is running. To join a cluster, run on one of its nodes:\n\
          \n  \
          Proxmox VE:  pvecm qdevice setup {address}\n  \
-         corosync:    corosync-qdevice-net-certutil -Q -n CLUSTER {address} NODE1 NODE2\n\
-         \n\
-         Both call corosync-qnetd-certutil here over ssh. Joining by hand: see the README.\n\
-         The CA certificate for the nodes is {ca}.{port}",
-        ca = store.ca_path().display()
-    )
+         corosync:    corosync-qdevice-net-certutil -Q -n CLUSTER {address} NODE1 NODE2\n"
+    );
+    let program = std::env::current_exe().unwrap_or_else(|_| "qarbiter".into());
+    let dir = std::path::absolute(store.path()).unwrap_or_else(|_| store.path().to_owned());
+    help += "\nBoth call corosync-qnetd-certutil on this machine over ssh. If it is not here yet, once:\n";
+    help += &format!(
+        "  ln -s {} /usr/local/bin/corosync-qnetd-certutil\n",
+        program.display()
+    );
+    if dir != std::path::Path::new(super::certutil::DEFAULT_STATE_DIR) {
+        help += &format!(
+            "  mkdir -p /etc/corosync/qnetd && ln -s {} {}\n",
+            dir.display(),
+            super::certutil::DEFAULT_STATE_DIR
+        );
+    }
+    help += &format!(
+        "Joining by hand: see the README. The nodes' CA certificate is {}.{port}",
+        store.ca_path().display()
+    );
+    help
 }
 
 /// The address that this machine has towards others. Nothing is sent.
