@@ -69,6 +69,85 @@ pub(crate) struct PendingNack {
     pub(crate) since: Time,
 }
 
+/// What we know of a client's check that we answer its heartbeats (safety spec, section 3).
+///
+/// An echo left the client before we answered it, so its next deadline follows from our answer.
+/// But the replies to INIT and SET_OPTION restart the check when they *arrive*, which may be later
+/// than we sent them by almost a heartbeat interval. Until something proves that such a reply has
+/// arrived, the deadline is that much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeartbeatCheck {
+    answered_at: Time,
+    restart: Option<Restart>,
+}
+
+/// A restart of the check that may not have happened yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Restart {
+    /// The reply to INIT: the next message of any kind proves that it has arrived.
+    Init,
+    /// The reply to SET_OPTION: the confirmation of a later push proves it, or two echoes.
+    SetOption { pushes: u32, echoes: u8 },
+}
+
+impl HeartbeatCheck {
+    /// The reply to INIT is being sent.
+    pub(crate) fn init(now: Time) -> Self {
+        Self {
+            answered_at: now,
+            restart: Some(Restart::Init),
+        }
+    }
+
+    /// The reply to SET_OPTION is being sent, after this many pushes.
+    pub(crate) fn options_set(&mut self, now: Time, pushes: u32) {
+        self.answered_at = now;
+        self.restart = Some(Restart::SetOption { pushes, echoes: 0 });
+    }
+
+    /// The reply to an echo is being sent.
+    pub(crate) fn echoed(&mut self, now: Time) {
+        self.answered_at = now;
+        self.restart = match self.restart {
+            Some(Restart::SetOption { pushes, echoes: 0 }) => {
+                Some(Restart::SetOption { pushes, echoes: 1 })
+            }
+            _ => None,
+        };
+    }
+
+    /// A message arrived that is only sent after the reply to INIT.
+    pub(crate) fn heard(&mut self, now: Time) {
+        if self.restart == Some(Restart::Init) {
+            self.answered_at = now;
+            self.restart = None;
+        }
+    }
+
+    /// The client confirmed a push.
+    pub(crate) fn confirmed(&mut self, now: Time, seq: u32) {
+        if let Some(Restart::SetOption { pushes, .. }) = self.restart {
+            if seq > pushes {
+                self.answered_at = now;
+                self.restart = None;
+            }
+        }
+    }
+
+    /// When the last answer was sent, or is known to have arrived.
+    pub(crate) fn answered_at(&self) -> Time {
+        self.answered_at
+    }
+
+    /// The latest moment from which the client may be counting two heartbeat intervals.
+    pub(crate) fn latest_start(&self, heartbeat: Duration) -> Time {
+        match self.restart {
+            Some(_) => self.answered_at + heartbeat,
+            None => self.answered_at,
+        }
+    }
+}
+
 /// One configured node, as the client reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfiguredNode {
@@ -103,8 +182,8 @@ pub struct Client {
     pub(crate) report: u64,
     /// When its present ring was first reported.
     pub(crate) reported_at: Time,
-    /// When we last sent something that satisfied or restarted the client's heartbeat check.
-    pub(crate) answered_at: Time,
+    /// What is known of the client's check of our heartbeat.
+    pub(crate) check: HeartbeatCheck,
     /// A NACK that waits for its confirmation.
     pub(crate) pending_nack: Option<PendingNack>,
     /// Whether we have asked for the connection to be closed.

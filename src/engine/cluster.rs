@@ -1,7 +1,7 @@
 //! One cluster: its clients, and what each of them is told when something happens.
 
 use super::algo::{ffsplit, lms, two_node_lms};
-use super::client::{Client, ConfiguredNode, Peer, Remembered, Todo, Verdict};
+use super::client::{Client, ConfiguredNode, HeartbeatCheck, Peer, Remembered, Todo, Verdict};
 use super::explain::{Decision, Partition, Rule, Waiting};
 use super::ffsplit_sequence::Phase;
 use super::lease::{LeaseBook, LeaveCause, lease_time};
@@ -60,6 +60,9 @@ pub struct Cluster {
 
     /// ffsplit.
     pub(crate) phase: Phase,
+    /// ffsplit of the reference, while a message is handled: the sender and the heuristics that
+    /// were stored for it before.
+    former_heuristics: Option<(NodeId, Option<Heuristics>)>,
     /// ffsplit: the partition selected last.
     pub(crate) active: Arc<[NodeId]>,
     /// Repaired lms and 2nodelms: when to look again for a report that is missing.
@@ -86,6 +89,7 @@ impl Cluster {
             epoch: 0,
             reports: 0,
             phase: Phase::Idle,
+            former_heuristics: None,
             active: Arc::new([]),
             look_again: None,
         }
@@ -177,7 +181,7 @@ impl Cluster {
             pushes: 0,
             report: 0,
             reported_at: now,
-            answered_at: now,
+            check: HeartbeatCheck::init(now),
             pending_nack: None,
             dropped: false,
             todo: Todo::Nothing,
@@ -218,10 +222,15 @@ impl Cluster {
             peer: client.peer.clone(),
             cause,
         }));
-        let (answered_at, heartbeat) = (client.answered_at, client.heartbeat());
+        let heartbeat = client.heartbeat();
+        let counted_from = match cause {
+            // It knows, whatever its check of our heartbeat says.
+            LeaveCause::ClosedByPeer => client.check.answered_at(),
+            _ => client.check.latest_start(heartbeat),
+        };
         let rings = self.clients.iter().map(|client| (client.node, client.ring));
         self.leases
-            .disconnected(node, cause, answered_at, heartbeat, &self.policy, rings);
+            .disconnected(node, cause, counted_from, heartbeat, &self.policy, rings);
         if cause == LeaveCause::Shutdown || self.clients.len() == 1 {
             self.clients.remove(at);
             return;
@@ -237,16 +246,32 @@ impl Cluster {
         }
     }
 
-    /// An answer left that satisfies or restarts the client's check of our heartbeat.
-    pub fn answered(&mut self, now: Time, node: NodeId) {
+    /// A message of a client arrived, whatever it says.
+    pub fn heard(&mut self, now: Time, node: NodeId) {
         if let Some(client) = self.client_mut(node) {
-            client.answered_at = now;
+            client.check.heard(now);
         }
     }
 
-    /// SET_OPTION.
+    /// ECHO_REQUEST: the answer is being sent.
+    pub fn echoed(&mut self, now: Time, node: NodeId) {
+        if let Some(client) = self.client_mut(node) {
+            client.check.echoed(now);
+        }
+    }
+
+    /// A client that joined in clear text has changed to TLS.
+    pub fn secured(&mut self, node: NodeId, verified: bool) {
+        if let Some(client) = self.client_mut(node) {
+            client.peer.tls = true;
+            client.peer.verified = verified;
+        }
+    }
+
+    /// SET_OPTION: the answer is being sent.
     pub fn set_options(
         &mut self,
+        now: Time,
         node: NodeId,
         heartbeat_ms: Option<u32>,
         keep_active: Option<bool>,
@@ -254,6 +279,7 @@ impl Cluster {
         if let Some(client) = self.client_mut(node) {
             client.heartbeat_ms = heartbeat_ms.unwrap_or(client.heartbeat_ms);
             client.keep_active = keep_active.unwrap_or(client.keep_active);
+            client.check.options_set(now, client.pushes);
         }
     }
 
@@ -339,6 +365,7 @@ impl Cluster {
             )),
             _ => None,
         };
+        self.former_heuristics = self.client(node).map(|client| (node, client.heuristics));
         self.store_membership(now, node, &report, nodes);
         let (vote, why) = match (self.algorithm, decided) {
             (_, Some(outcome)) => self.reference_outcome(now, node, outcome),
@@ -349,6 +376,7 @@ impl Cluster {
                 (self.reconsider(now, Some(node), out), None)
             }
         };
+        self.former_heuristics = None;
         Ok(self.answer(node, vote, why, out))
     }
 
@@ -373,8 +401,10 @@ impl Cluster {
         let Some(client) = self.client_mut(node) else {
             return Vote::NoChange;
         };
+        let former = client.heuristics;
         client.regular_heuristics = Some(heuristics);
         client.heuristics = Some(heuristics);
+        self.former_heuristics = Some((node, former));
         let vote = match self.algorithm {
             Algorithm::FfSplit if !self.has_config(node) || !self.has_membership(node) => {
                 Vote::AskLater
@@ -387,6 +417,7 @@ impl Cluster {
                 Vote::NoChange
             }
         };
+        self.former_heuristics = None;
         self.answer(node, vote, None, out)
     }
 
@@ -431,6 +462,7 @@ impl Cluster {
         let Some(client) = self.client_mut(node) else {
             return;
         };
+        client.check.confirmed(now, seq);
         let nack_confirmed = client.pending_nack.is_some_and(|nack| nack.seq == seq);
         if nack_confirmed {
             client.pending_nack = None;
@@ -679,6 +711,14 @@ impl Cluster {
             pushed,
         }));
         let Some(verdict) = Verdict::from_vote(vote) else {
+            if vote != Vote::NoChange
+                && client
+                    .standing
+                    .is_some_and(|(told, _)| told == Verdict::Nack)
+            {
+                // It stops casting, so it has to be told again.
+                client.standing = None;
+            }
             return;
         };
         if why.is_some() {
@@ -762,6 +802,7 @@ impl Cluster {
             leaving,
             tie_breaker: self.tie_breaker,
             active: &self.active,
+            former_heuristics: self.former_heuristics,
             repaired: self.policy.is_safe(),
         }
     }

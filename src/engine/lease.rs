@@ -74,8 +74,8 @@ impl Lease {
     }
 }
 
-/// How long after our last answer a client with heartbeat interval `heartbeat` may still believe
-/// in its connection: 2 x HB and a margin of 10 %, at least 1 s.
+/// How long after an answered heartbeat a client with heartbeat interval `heartbeat` may still
+/// believe in its connection: 2 x HB and a margin of 10 %, at least 1 s.
 pub fn lease_time(heartbeat: Duration) -> Duration {
     let bound = heartbeat * 2;
     bound + (bound / 10).max(Duration::from_secs(1))
@@ -171,14 +171,14 @@ impl LeaseBook {
         });
     }
 
-    /// The connection of `node` ended. `last_answer` is when we last sent it something that
-    /// satisfied or restarted its check of our heartbeat, `rings` are the rings that the
-    /// clients which are still there report.
+    /// The connection of `node` ended. `counted_from` is the latest moment from which it may be
+    /// counting the two heartbeat intervals after which it gives us up, `rings` are the rings that
+    /// the clients which are still there report.
     pub fn disconnected(
         &mut self,
         node: NodeId,
         cause: LeaveCause,
-        last_answer: Time,
+        counted_from: Time,
         heartbeat: Duration,
         policy: &ClusterPolicy,
         rings: impl Iterator<Item = (NodeId, RingId)>,
@@ -195,7 +195,7 @@ impl LeaseBook {
         };
         let keeps_vote = lease.algorithm != Algorithm::FfSplit;
         let manual = keeps_vote && policy.lost_holder == LostHolder::Manual;
-        let deadline = (!manual).then(|| last_answer + lease_time(heartbeat));
+        let deadline = (!manual).then(|| counted_from + lease_time(heartbeat));
         if cause != LeaveCause::ClosedByPeer {
             lease.holder = Holder::Lost { deadline };
         } else if !keeps_vote {

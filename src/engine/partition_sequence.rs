@@ -5,7 +5,7 @@
 
 use super::Action;
 use super::algo::repaired::{Selection, select};
-use super::client::Verdict;
+use super::client::{Client, Verdict};
 use super::cluster::Cluster;
 use super::explain::{Partition, Rule, Waiting};
 use super::time::Time;
@@ -71,9 +71,9 @@ impl Cluster {
                 .as_ref()
                 .is_some_and(|partition| partition.ring == client.ring);
             if wins {
-                winners.push(client.node)
-            } else {
-                losers.push(client.node)
+                winners.push(client.node);
+            } else if rule != Rule::Undecided {
+                losers.push(client.node);
             }
         }
         for node in losers {
@@ -86,7 +86,11 @@ impl Cluster {
             if sender == Some(node) {
                 reply = vote;
             }
-            if let Some(client) = self.client_mut(node).filter(|_| holder.is_none()) {
+            // A newcomer stays one until more was decided than that it is new (A6).
+            let is_decided = |client: &&mut Client| {
+                holder.is_none() && (*why != Rule::Incumbent || client.settled.is_some())
+            };
+            if let Some(client) = self.client_mut(node).filter(is_decided) {
                 client.settled = Some(Verdict::Nack);
             }
         }

@@ -35,6 +35,8 @@ impl TlsView<'_> {
 struct Joined {
     node: NodeId,
     heartbeat_ms: u32,
+    /// As far as the cluster knows.
+    in_clear: bool,
 }
 
 /// One connection.
@@ -182,7 +184,7 @@ impl Session {
                     self.init(now, &options, &tls, cluster, out);
                     Ok(())
                 }
-                Ok(true) => self.working(now, kind, &options, body, cluster, out),
+                Ok(true) => self.working(now, kind, &options, body, &tls, cluster, out),
                 Ok(false) => Ok(()),
                 Err(refusal) => Err(refusal),
             },
@@ -246,12 +248,12 @@ impl Session {
         if self.cluster.is_none() {
             return refuse(ErrorCode::PreinitRequired, "StartTLS before Preinit");
         }
-        if self.tls_started || tls.is_active() || self.joined.is_some() {
-            return refuse(ErrorCode::UnexpectedMessage, "StartTLS out of place");
-        }
         if self.policy.tls == TlsSupport::Unsupported {
             self.close(CloseReason::TlsIsOff, out);
             return Ok(());
+        }
+        if self.tls_started || tls.is_active() {
+            return refuse(ErrorCode::UnexpectedMessage, "StartTLS inside TLS");
         }
         self.tls_started = true;
         out.push(Action::StartTls { conn: self.conn });
@@ -380,6 +382,7 @@ impl Session {
         let joined = Joined {
             node: joining.node,
             heartbeat_ms: joining.heartbeat_ms,
+            in_clear: !joining.peer.tls,
         };
         let peer = joining.peer.clone();
         let node = joining.node;
@@ -413,12 +416,14 @@ impl Session {
     }
 
     /// Messages that need a successful INIT.
+    #[allow(clippy::too_many_arguments)] // all of them are the one message that is handled
     fn working(
         &mut self,
         now: Time,
         kind: MessageType,
         options: &Options,
         body: Vec<u8>,
+        tls: &TlsView<'_>,
         cluster: Option<&mut Cluster>,
         out: &mut Vec<Action>,
     ) -> Result<(), Refusal> {
@@ -429,10 +434,18 @@ impl Session {
             );
         };
         let node = joined.node;
+        cluster.heard(now, node);
+        if joined.in_clear && tls.is_active() {
+            cluster.secured(node, self.verified);
+            self.joined = Some(Joined {
+                in_clear: false,
+                ..joined
+            });
+        }
         match kind {
             MessageType::SetOption => return self.set_option(now, joined, options, cluster, out),
             MessageType::EchoRequest => {
-                cluster.answered(now, node);
+                cluster.echoed(now, node);
                 self.send(Message::EchoReply { body }, out);
                 return Ok(());
             }
@@ -485,8 +498,7 @@ impl Session {
                 ..joined
             });
         }
-        cluster.set_options(joined.node, options.heartbeat_ms, options.keep_active);
-        cluster.answered(now, joined.node);
+        cluster.set_options(now, joined.node, options.heartbeat_ms, options.keep_active);
         let reply = Message::SetOptionReply {
             seq: options.seq,
             heartbeat_ms: options.heartbeat_ms,

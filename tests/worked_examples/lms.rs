@@ -387,6 +387,7 @@ const ROWS: &[Row] = &[
             wait 2s   => A: closed
               no-leases (A3) => A: closed; B: push ACK
             wait 4s   => -
+            [leases] wait 8s => -
             [leases] wait 1s => B: push ACK
             B quorum  => B: re ACK
         ",

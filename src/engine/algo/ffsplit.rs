@@ -4,7 +4,7 @@
 use super::client_of;
 use crate::engine::client::{Client, heuristics_score};
 use crate::engine::explain::{Partition, Rule, Waiting};
-use crate::wire::{NodeId, TieBreaker};
+use crate::wire::{Heuristics, NodeId, TieBreaker};
 use std::cmp::Ordering;
 
 /// What the selection looks at.
@@ -14,6 +14,8 @@ pub(crate) struct View<'a> {
     /// A client that is leaving. It is no candidate; the reference counts it as connected.
     pub(crate) leaving: Option<NodeId>,
     pub(crate) tie_breaker: TieBreaker,
+    /// The sender of the message that is handled, and the heuristics that were stored for it.
+    pub(crate) former_heuristics: Option<(NodeId, Option<Heuristics>)>,
     /// The partition selected before.
     pub(crate) active: &'a [NodeId],
     /// Whether B2 and B4 are repaired (algorithms spec, section 12).
@@ -98,6 +100,20 @@ impl View<'_> {
             client_of(self.clients, node)
         }
     }
+
+    /// The heuristics of a node of a candidate's partition. The reference puts the sender's new
+    /// result in place only where the sender itself is the candidate; in the eyes of its peers its
+    /// stored one counts (found on the running server; the specification says otherwise).
+    fn heuristics(&self, candidate: &Client, node: &Client) -> Option<Heuristics> {
+        match self.former_heuristics {
+            Some((sender, former))
+                if !self.repaired && sender == node.node && sender != candidate.node =>
+            {
+                former
+            }
+            _ => node.heuristics,
+        }
+    }
 }
 
 struct Candidate<'a> {
@@ -116,7 +132,7 @@ impl<'a> Candidate<'a> {
         for node in client.members() {
             if let Some(other) = view.counted_client(*node) {
                 connected += 1;
-                heuristics += heuristics_score(other.heuristics);
+                heuristics += heuristics_score(view.heuristics(client, other));
             }
         }
         let active = if view.repaired {

@@ -43,6 +43,9 @@ pub(crate) fn select(
         .collect();
 
     let all = groups(present.iter().copied());
+    if all.is_empty() {
+        return settled(&present, None, Rule::Undecided, Vec::new());
+    }
     if let [only] = all.as_slice() {
         let rule = Rule::OnlyPartition {
             connected: only.size,
