@@ -1,11 +1,14 @@
 //! qarbiter: a vote server for corosync clusters, wire-compatible with corosync-qnetd.
 //!
-//! Bytes become messages in [`wire`]; [`engine`] checks them, decides, and says why; [`tls`] is
-//! one connection's encryption. All three are pure.
-//!
-//! [`client`] is the other end: a node's side of the protocol, for our own tools and tests.
+//! Bytes become messages in [`wire`]; [`engine`] checks them, decides, and says why. Both are
+//! pure, and so is [`tls`], one connection without I/O. Around them: [`net`] carries bytes and
+//! tells the time, [`pki`] keeps the arbiter's identity, [`config`] is what an operator can set,
+//! [`ipc`] is the local control socket, [`telemetry`] the log and the service manager, and
+//! [`cli`] the commands. [`client`] is a node's side of the protocol, for our own tools and tests.
 
+pub mod cli;
 pub mod client;
 pub mod engine;
+pub mod pki;
 pub mod tls;
 pub mod wire;

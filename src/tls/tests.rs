@@ -651,6 +651,41 @@ proptest! {
         feed(&mut server, &flight, piece, &mut Vec::new(), &mut error);
         prop_assert!(server.state().handshaking);
     }
+
+    #[test]
+    fn noise_never_panics_a_client(noise in prop::collection::vec(any::<u8>(), 1..2000)) {
+        let config = NOISE.with(|world| world.client_with(None));
+        let mut wire = Vec::new();
+        let mut client = TlsClient::new(config, &mut wire).unwrap();
+        let mut plain = Vec::new();
+        let _ = client.receive(&noise, &mut plain, &mut wire);
+        prop_assert!(plain.is_empty(), "noise became plaintext");
+        prop_assert!(client.state().handshaking);
+    }
+}
+
+proptest! {
+    // Each case is a whole handshake.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn damaged_records_never_become_plaintext(
+        at in any::<prop::sample::Index>(),
+        bit in 0u32..8,
+        noise in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let mut talk = NOISE.with(|world| Talk::with(world, world.client(&alpha())));
+        let mut wire = Vec::new();
+        talk.client.send(b"vote for me", &mut wire).unwrap();
+        let at = at.index(wire.len());
+        wire[at] ^= 1 << bit;
+        wire.extend(noise);
+        let mut plain = Vec::new();
+        let _ = talk.server.receive(&wire, &mut plain, &mut Vec::new());
+        // The record's version is not authenticated and not looked at (RFC 8446, 5.1).
+        prop_assert!(plain.is_empty() || (1..3).contains(&at), "byte {at}: {plain:?}");
+        prop_assert!(talk.server.pending_capacity() <= MAX_PENDING);
+    }
 }
 
 thread_local! {

@@ -1,0 +1,2 @@
+//! The command lines.
+pub mod certutil;

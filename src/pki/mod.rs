@@ -1,0 +1,22 @@
+//! The arbiter's identity: its own certificate authority, its server certificate, and the
+//! certificates that it issues to clusters.
+//!
+//! Every installation has a private CA. Nodes import the CA's certificate and so recognise the
+//! server; the server signs one certificate per cluster and so recognises the nodes. The rules
+//! for what goes into those certificates come from what NSS, the TLS library of stock nodes,
+//! accepts (provisioning spec 3.2 and 3.3).
+//!
+//! - [`ca`] makes certificates,
+//! - [`csr`] reads and checks certificate requests,
+//! - [`name`] says which cluster names may have a certificate,
+//! - [`store`] keeps the identity on disk; nothing else knows the names of its files.
+
+pub mod ca;
+pub mod csr;
+mod dir;
+pub mod name;
+pub mod store;
+
+pub use dir::Access;
+pub use name::{ClusterName, NameError};
+pub use store::{Origin, ServerIdentity, SignedCluster, Store, StoreError};
