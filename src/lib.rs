@@ -8,7 +8,11 @@
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod engine;
+pub mod ipc;
+pub mod net;
 pub mod pki;
+pub mod telemetry;
 pub mod tls;
 pub mod wire;

@@ -1,2 +1,79 @@
-//! The command lines.
+//! The commands. One program goes by several names; [`main`] finds out which one was called.
+
 pub mod certutil;
+mod daemon;
+mod detach;
+mod qnetd;
+mod release;
+mod serve;
+mod status;
+mod tool;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A vote server for corosync clusters.
+#[derive(Debug, Parser)]
+#[command(name = "qarbiter", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the arbiter; makes its certificates on the first start
+    Serve(serve::Serve),
+    /// Show clusters, nodes, partitions, who holds the vote and why
+    Status(status::Status),
+    /// State that unreachable nodes of a cluster are down and no longer hold its vote
+    Release(release::Release),
+}
+
+/// Where a running arbiter is found.
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// Directory that the arbiter was started with
+    #[arg(long, value_name = "DIR", conflicts_with = "socket")]
+    state_dir: Option<PathBuf>,
+    /// Control socket of the arbiter
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
+}
+
+impl Where {
+    fn socket(&self) -> PathBuf {
+        match (&self.socket, &self.state_dir) {
+            (Some(socket), _) => socket.clone(),
+            (None, Some(dir)) => crate::config::settings::socket_in(dir),
+            (None, None) => crate::config::settings::DEFAULT_SOCKET.into(),
+        }
+    }
+}
+
+/// Runs the command line of the process, under whichever name it was called.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .map(OsString::from)
+        .unwrap_or_default();
+    match name.to_str() {
+        Some("corosync-qnetd-certutil") => certutil::main(&program, arguments),
+        Some("corosync-qnetd-tool") => tool::main(arguments),
+        Some("corosync-qnetd") => qnetd::main(&program, arguments.collect()),
+        _ => match Cli::parse().command {
+            Command::Serve(serve) => serve.run(),
+            Command::Status(status) => status.run(),
+            Command::Release(release) => release.run(),
+        },
+    }
+}
+
+/// Prints an error for a person.
+fn complain(program: &str, error: &dyn std::fmt::Display) {
+    eprintln!("{program}: {error}");
+}

@@ -19,7 +19,7 @@ use std::time::Duration;
 const MAX_CLIENTS: usize = 512;
 
 /// What corosync waits for a vote by default, `sync_timeout` (safety spec, section 1).
-const USUAL_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const USUAL_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client that asks to join (INIT, with all its options checked).
 #[derive(Debug, Clone)]
@@ -107,7 +107,7 @@ impl Cluster {
     }
 
     /// Whether lms and 2nodelms are decided for the whole cluster at once.
-    fn decides_as_a_whole(&self) -> bool {
+    pub(crate) fn decides_as_a_whole(&self) -> bool {
         self.policy.is_safe() && matches!(self.algorithm, Algorithm::Lms | Algorithm::TwoNodeLms)
     }
 

@@ -97,10 +97,12 @@ impl Cluster {
         let Some(client) = self.client_mut(node) else {
             return;
         };
-        if client.expects != Some(seq) {
+        if client.expects == Some(seq) {
+            client.todo = Todo::Nothing;
+        } else if self.phase != Phase::WaitingForLeases {
+            // It belongs to an earlier push. A lease may have ended with it all the same.
             return;
         }
-        client.todo = Todo::Nothing;
         match self.phase {
             Phase::SendingNacks | Phase::WaitingForLeases => self.ffsplit_advance(now, out),
             Phase::SendingAcks => {

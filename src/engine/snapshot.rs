@@ -1,7 +1,8 @@
 //! What the outside may see of a cluster at one moment: for the status, the tools and the API.
 
 use super::client::{Client, ConfiguredNode, Verdict};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, USUAL_SYNC_TIMEOUT};
+use super::lease::lease_time;
 use super::quorum::{self, Arithmetic};
 use super::time::Time;
 use crate::wire::{Algorithm, ClusterName, Heuristics, NodeId, RingId, TieBreaker, Vote};
@@ -101,13 +102,32 @@ impl Cluster {
         if self.clients.iter().any(|client| !client.peer.tls) {
             warnings.push("a node is connected in clear text".to_owned());
         }
+        let longest = self
+            .clients
+            .iter()
+            .map(|client| lease_time(client.heartbeat()))
+            .max();
+        if let Some(lease) = longest.filter(|lease| *lease > USUAL_SYNC_TIMEOUT) {
+            if self.policy.keeps_leases() {
+                warnings.push(format!(
+                    "a silently lost node's vote is withheld for {} s, longer than corosync waits \
+                     by default (sync_timeout 30 s)",
+                    lease.as_secs_f64().ceil()
+                ));
+            }
+        }
+        let as_a_whole = self.algorithm == Algorithm::FfSplit || self.decides_as_a_whole();
         ClusterSnapshot {
             name: self.name.clone(),
             algorithm: self.algorithm,
             tie_breaker: self.tie_breaker,
             rules: self.policy.rules.name(),
             clients: self.clients.iter().map(client_snapshot).collect(),
-            decision: self.decision.to_string(),
+            decision: if as_a_whole {
+                self.decision.to_string()
+            } else {
+                "every node is decided on by itself; see the nodes".to_owned()
+            },
             decided_ago: now.since(self.decision.at),
             waiting: self.decision.waiting.as_ref().map(ToString::to_string),
             leases: self

@@ -17,6 +17,6 @@ mod dir;
 pub mod name;
 pub mod store;
 
-pub use dir::Access;
+pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};
 pub use store::{Origin, ServerIdentity, SignedCluster, Store, StoreError};

@@ -235,7 +235,7 @@ fn settled(
         let mut nodes: Vec<NodeId> = present
             .iter()
             .filter(|client| client.ring == ring)
-            .flat_map(|client| client.members().iter().copied())
+            .flat_map(|client| client.members().iter().copied().chain([client.node]))
             .collect();
         nodes.sort_unstable();
         nodes.dedup();

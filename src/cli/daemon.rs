@@ -1,0 +1,178 @@
+//! Starting and stopping the arbiter, for every command that runs it.
+
+use crate::config::Settings;
+use crate::ipc;
+use crate::net::hub::Hub;
+use crate::net::server::{self, Shared};
+use crate::net::{Clock, listener};
+use crate::pki::{Store, StoreError};
+use crate::telemetry::systemd;
+use crate::tls::config::server_config;
+use crate::tls::{
+    ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
+};
+use crate::wire::TlsSupport;
+use rustix::fs::FlockOperation;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The arbiter can't be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Identity(#[from] StoreError),
+    #[error("the arbiter's certificates can't be used: {0}")]
+    Tls(#[from] TlsConfigError),
+    #[error("Another instance is running (it holds {path})", path = .0.display())]
+    Running(PathBuf),
+    #[error("Can't acquire lock {path}: {error} (setting lock_file)", path = path.display())]
+    Lock { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Listen(#[from] listener::ListenError),
+    #[error(transparent)]
+    Socket(#[from] ipc::server::SocketError),
+    #[error("can't start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Everything that a start needs besides the settings.
+pub(crate) struct Start {
+    /// The identity, unless TLS is off.
+    pub(crate) identity: Option<Store>,
+    /// Called when the port answers.
+    pub(crate) ready: Box<dyn FnOnce() -> io::Result<()>>,
+}
+
+/// Runs the arbiter until it is asked to stop.
+///
+/// # Errors
+/// It can't be started.
+pub(crate) fn run(settings: Settings, start: Start) -> Result<(), StartError> {
+    let _lock = take_lock(&settings.lock_file)?;
+    let tls = match (&start.identity, settings.session.tls) {
+        (_, TlsSupport::Unsupported) | (None, _) => None,
+        (Some(store), _) => Some(server_config(tls_settings(store, &settings))?),
+    };
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // The clock must belong to the runtime that its timers run on.
+        let hub = Hub::new(Clock::start(), settings.policies.clone());
+        let shared = Shared::new(settings, hub, tls);
+        let settings = &shared.settings;
+        let control = ipc::server::bind(
+            &settings.socket,
+            settings.socket_umask,
+            settings.socket_backlog,
+        )?;
+        let votes = tokio::net::TcpListener::from_std(listener::bind(settings)?)?;
+        stop_on_signals(&shared)?;
+        let control = tokio::spawn(ipc::server::run(shared.clone(), control));
+        (start.ready)()?;
+        if let Err(error) = systemd::ready() {
+            tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
+        }
+        tracing::info!("listening on {}", votes.local_addr()?);
+        server::run(shared.clone(), votes).await;
+        if let Err(error) = systemd::stopping() {
+            tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
+        }
+        control.abort();
+        if let Err(error) = std::fs::remove_file(&shared.settings.socket) {
+            tracing::debug!("can't remove the control socket: {error}");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
+    let identity = store.identity();
+    let said = AtomicBool::new(false);
+    ServerSettings {
+        identity: Identity {
+            chain: identity.chain,
+            key: identity.key.into(),
+        },
+        client_ca: vec![identity.ca],
+        client_certs: if settings.session.client_cert_required {
+            ClientCertMode::Required
+        } else {
+            ClientCertMode::NotRequested
+        },
+        clock: Arc::new(SystemClock),
+        on_unset_clock: Arc::new(move |unset: UnsetClock| {
+            if !said.swap(true, Ordering::Relaxed) {
+                tracing::warn!("{unset}");
+            }
+        }),
+    }
+}
+
+fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+    ] {
+        let mut signals = signal(kind)?;
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            if signals.recv().await.is_some() {
+                tracing::info!("{name} received, stopping");
+                shared.stop();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Every client is a file descriptor, so take as many as the system lets us have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!("can't raise the limit of open files: {error}");
+    }
+}
+
+/// Takes the lock file (protocol spec, section 9.3). The lock lives as long as the file is open.
+fn take_lock(path: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::Lock {
+        path: path.to_owned(),
+        error,
+    };
+    if let Some(dir) = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+    {
+        DirBuilder::new().mode(0o770).create(dir).map_err(failed)?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .open(path)
+        .map_err(failed)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+            return Err(StartError::Running(path.to_owned()));
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}

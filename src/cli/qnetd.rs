@@ -1,0 +1,237 @@
+//! `corosync-qnetd`: the reference's command line (protocol spec, section 9.1).
+
+use super::daemon::{self, Start, StartError};
+use super::{complain, detach};
+use crate::config::{Family, SettingError, Settings, advanced};
+use crate::pki::Store;
+use crate::telemetry::log::{self, Sinks};
+use crate::wire::{Algorithm, MessageType, TlsSupport};
+use lexopt::prelude::*;
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+const NAME: &str = "corosync-qnetd";
+
+const USAGE: &str = "\
+usage: corosync-qnetd [-46dfhv] [-l listen_addr] [-p listen_port] [-s tls]
+                      [-c client_cert_required] [-m max_clients] [-S option=value[,option2=value2,...]]
+";
+
+/// What the command line asks for.
+enum Wanted {
+    Usage,
+    Version,
+    Run(Box<Run>),
+}
+
+struct Run {
+    settings: Settings,
+    foreground: bool,
+    debug: bool,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FlagError {
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    Usage(#[from] lexopt::Error),
+}
+
+/// Runs the command.
+pub(crate) fn main(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
+    match parse(arguments.clone()) {
+        Ok(Wanted::Usage) => {
+            print!("{USAGE}");
+            ExitCode::FAILURE
+        }
+        Ok(Wanted::Version) => {
+            print!("{}", version());
+            ExitCode::FAILURE
+        }
+        Ok(Wanted::Run(run)) => run.start(program, &arguments),
+        Err(error) => {
+            complain(NAME, &error);
+            if matches!(error, FlagError::Usage(_)) {
+                eprint!("{USAGE}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut run = Run {
+        settings: Settings::default(),
+        foreground: false,
+        debug: false,
+        warnings: Vec::new(),
+    };
+    let settings = &mut run.settings;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('4') => settings.family = Family::V4,
+            Short('6') => settings.family = Family::V6,
+            Short('d') => run.debug = true,
+            Short('f') => run.foreground = true,
+            Short('h') => return Ok(Wanted::Usage),
+            Short('v') => return Ok(Wanted::Version),
+            Short('l') => settings.listen = Some(text(&mut parser)?),
+            Short('p') => settings.set_port(&text(&mut parser)?)?,
+            Short('s') => settings.set_tls(&text(&mut parser)?)?,
+            Short('c') => settings.set_client_cert(&text(&mut parser)?)?,
+            Short('m') => settings.set_max_clients(&text(&mut parser)?)?,
+            Short('S') => run
+                .warnings
+                .extend(advanced::apply(settings, &text(&mut parser)?)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    settings.policies.check()?;
+    Ok(Wanted::Run(Box::new(run)))
+}
+
+/// The value of a flag; unlike lexopt, `-S a=b` and `-Sa=b` mean the same to getopt(3), and an
+/// equals sign directly behind a flag belongs to the value.
+fn text(parser: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
+    parser.value()?.string()
+}
+
+impl Run {
+    fn start(self, program: &OsStr, arguments: &[OsString]) -> ExitCode {
+        if !self.foreground && !detach::is_detached() {
+            return detach::launch(program, arguments).unwrap_or_else(|error| {
+                complain(NAME, &format_args!("can't run in the background: {error}"));
+                ExitCode::FAILURE
+            });
+        }
+        let sinks = Sinks {
+            stderr: self.foreground,
+            syslog: Some(NAME.to_owned()),
+            debug: self.debug,
+        };
+        match self.serve(sinks) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(NAME, &error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn serve(self, sinks: Sinks) -> Result<(), StartError> {
+        let detached = !self.foreground;
+        if detached {
+            detach::leave_session(NAME)?;
+        }
+        let _log = log::start(sinks)?;
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+        let identity = match self.settings.session.tls {
+            TlsSupport::Unsupported => None,
+            _ => Some(Store::open(&self.settings.identity_dir)?),
+        };
+        let ready = Box::new(move || if detached { detach::announce() } else { Ok(()) });
+        let result = daemon::run(self.settings, Start { identity, ready });
+        if let Err(error) = &result {
+            tracing::error!("{error}");
+        }
+        result
+    }
+}
+
+fn version() -> String {
+    let list = |names: Vec<String>| names.join(", ");
+    let algorithms = Algorithm::ALL
+        .iter()
+        .map(|a| format!("{a} ({})", a.to_wire()))
+        .collect();
+    let messages = MessageType::ALL
+        .iter()
+        .map(|m| format!("{m} ({})", m.to_wire()))
+        .collect();
+    format!(
+        "Corosync Qdevice Network Daemon, version 'qarbiter {}'\n\n\
+         Supported algorithms: {}\nSupported message types: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        list(algorithms),
+        list(messages)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Box<Run>, FlagError> {
+        match parse(arguments.iter().map(OsString::from).collect())? {
+            Wanted::Run(run) => Ok(run),
+            Wanted::Usage | Wanted::Version => panic!("nothing to run"),
+        }
+    }
+
+    #[test]
+    fn flags_are_combined_and_repeated() {
+        let run = run(&[
+            "-fd4",
+            "-l",
+            "127.0.0.1",
+            "-p15403",
+            "-sREQ",
+            "-c",
+            "no",
+            "-m",
+            "7",
+            "-S",
+            "nss_db_dir=/x,listen_backlog=3",
+            "-Srules=reference",
+            "-d",
+        ])
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert!(run.foreground && run.debug);
+        let settings = run.settings;
+        assert_eq!(settings.family, Family::V4);
+        assert_eq!(settings.listen.as_deref(), Some("127.0.0.1"));
+        assert_eq!((settings.port, settings.max_clients), (15403, 7));
+        assert_eq!(settings.session.tls, TlsSupport::Required);
+        assert!(!settings.session.client_cert_required);
+        assert_eq!(settings.identity_dir.to_str(), Some("/x"));
+        assert_eq!(settings.listen_backlog, 3);
+    }
+
+    #[test]
+    fn tls_is_required_by_default() {
+        let run = run(&["-f"]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(run.settings.session.tls, TlsSupport::Required);
+        assert!(run.settings.session.client_cert_required);
+    }
+
+    #[test]
+    fn bad_values_have_the_texts_of_the_reference() {
+        let cases = [
+            (&["-s", "maybe"][..], "tls must be one of on, off, req"),
+            (&["-p", "0"], "host port must be in range 1-65535"),
+            (&["-p", "65536"], "host port must be in range 1-65535"),
+            (
+                &["-c", "2"],
+                "client_cert_required should be on/yes/1, off/no/0",
+            ),
+            (&["-m", "x"], "max clients value x is invalid"),
+            (&["-S", "a=1"], "Unknown option 'a'"),
+            (
+                &["-S", "dpd_enabled=x"],
+                "Invalid value 'x' for option 'dpd_enabled'",
+            ),
+        ];
+        for (arguments, text) in cases {
+            let Err(error) = run(arguments) else {
+                panic!("{arguments:?} was taken")
+            };
+            assert_eq!(error.to_string(), text);
+        }
+        assert!(run(&["-x"]).is_err() && run(&["stray"]).is_err() && run(&["-p"]).is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! `corosync-qnetd-tool` (protocol spec, section 10.5).
+
+use super::complain;
+use crate::config::settings::DEFAULT_SOCKET;
+use crate::ipc::client::{AskError, ask};
+use crate::ipc::command::quoted;
+use lexopt::prelude::*;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const NAME: &str = "corosync-qnetd-tool";
+
+const USAGE: &str = "\
+usage: corosync-qnetd-tool [-Hhlsv] [-c cluster_name] [-p qnetd_ipc_socket_path]
+";
+
+struct Request {
+    operation: &'static str,
+    verbose: bool,
+    cluster: Option<OsString>,
+    socket: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let request = match parse(arguments) {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::from(1);
+        }
+        Err(error) => {
+            complain(NAME, &error);
+            eprint!("{USAGE}");
+            return ExitCode::from(1);
+        }
+    };
+    match ask(&request.socket, &request.line()) {
+        Ok(text) => match std::io::stdout().write_all(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(2),
+        },
+        Err(AskError::Refused(text)) => {
+            eprintln!("Error: {text}");
+            ExitCode::from(4)
+        }
+        Err(AskError::Connect { error, .. }) => {
+            // The words are what tools look for.
+            let text = format!("Can't connect to qnetd socket (is QNetd running?): {error}");
+            complain(NAME, &text);
+            ExitCode::from(3)
+        }
+        Err(error @ AskError::Strange { .. }) => {
+            complain(NAME, &error);
+            ExitCode::from(3)
+        }
+        Err(error @ AskError::Broken { .. }) => {
+            complain(NAME, &error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Request>, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut operation = None;
+    let (mut verbose, mut cluster, mut socket) = (false, None, PathBuf::from(DEFAULT_SOCKET));
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('H') => operation = Some("shutdown "),
+            Short('h') => return Ok(None),
+            Short('l') => operation = Some("list "),
+            Short('s') => operation = Some("status "),
+            Short('v') => verbose = true,
+            Short('c') => cluster = Some(parser.value()?),
+            Short('p') => socket = parser.value()?.into(),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(operation.map(|operation| Request {
+        operation,
+        verbose,
+        cluster,
+        socket,
+    }))
+}
+
+impl Request {
+    fn line(&self) -> Vec<u8> {
+        let mut line = self.operation.as_bytes().to_vec();
+        if self.verbose {
+            line.extend_from_slice(b"verbose ");
+        }
+        if let Some(cluster) = &self.cluster {
+            line.extend_from_slice(b"cluster ");
+            line.extend(quoted(cluster.as_bytes()));
+            line.push(b' ');
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_the_references() {
+        let arguments = ["-l", "-vc", "a\"b"].map(OsString::from);
+        let request = parse(arguments.into_iter()).unwrap().unwrap();
+        assert_eq!(request.line(), b"list verbose cluster \"a\\\"b\" ");
+        assert!(
+            parse(std::iter::once(OsString::from("-v")))
+                .unwrap()
+                .is_none()
+        );
+        assert!(parse(std::iter::once(OsString::from("-x"))).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The status as JSON: what `qarbiter status` shows.
+
+use crate::engine::Verdict;
+use crate::engine::quorum::Arithmetic;
+use crate::engine::snapshot::ClusterSnapshot;
+use serde::{Deserialize, Serialize};
+
+/// The arbiter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Where it listens.
+    pub address: String,
+    /// TLS mode.
+    pub tls: String,
+    /// Whether clients need a certificate for their cluster.
+    pub client_cert_required: bool,
+    /// Connections, with those that have not introduced themselves.
+    pub connections: usize,
+    /// Clusters in the order in which they came.
+    pub clusters: Vec<ClusterStatus>,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Name, printable.
+    pub name: String,
+    /// Algorithm, as in corosync.conf.
+    pub algorithm: String,
+    /// Tie-breaker, in words.
+    pub tie_breaker: String,
+    /// `reference` or `safe`.
+    pub rules: String,
+    /// Nodes that were told that they have the vote.
+    pub vote_held_by: Vec<u32>,
+    /// The last decision and its reason.
+    pub decision: String,
+    /// How long it has stood, seconds.
+    pub decided_seconds_ago: u64,
+    /// What a decision still waits for.
+    pub waiting_for: Option<String>,
+    /// Sets of nodes that see each other.
+    pub partitions: Vec<PartitionStatus>,
+    /// Connected nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// Configured nodes that are not connected.
+    pub absent_nodes: Vec<u32>,
+    /// Unreachable nodes that may still cast the vote.
+    pub leases: Vec<LeaseStatus>,
+    /// What the votes add up to.
+    pub quorum: Option<QuorumStatus>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Nodes that see each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Ring id.
+    pub ring: String,
+    /// Its nodes, connected or not.
+    pub nodes: Vec<u32>,
+    /// Whether a node of it has the vote.
+    pub has_vote: bool,
+}
+
+/// A connected node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Node id.
+    pub node: u32,
+    /// Address and port.
+    pub address: String,
+    /// Whether the connection uses TLS.
+    pub tls: bool,
+    /// Whether its certificate was checked against the cluster's name.
+    pub certificate_verified: bool,
+    /// Heartbeat interval, milliseconds.
+    pub heartbeat_ms: u32,
+    /// Ring id.
+    pub ring: String,
+    /// Nodes that it sees.
+    pub membership: Vec<u32>,
+    /// Nodes that it has configured.
+    pub configured: Vec<u32>,
+    /// Heuristics.
+    pub heuristics: Option<String>,
+    /// Last vote as sent.
+    pub last_vote: Option<String>,
+    /// `ACK` or `NACK`.
+    pub verdict: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A node that may still cast the vote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// Node id.
+    pub node: u32,
+    /// Ring id that it was given for.
+    pub ring: String,
+    /// How long still, milliseconds; none if only its return or an operator ends it.
+    pub remaining_ms: Option<u64>,
+}
+
+/// What the votes add up to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuorumStatus {
+    /// Votes of the device.
+    pub device_votes: u32,
+    /// Expected votes.
+    pub expected_votes: u32,
+    /// Votes needed.
+    pub quorum: u32,
+    /// Node failures that the rest survives with the arbiter.
+    pub tolerated_with_arbiter: u32,
+    /// Node failures that the rest survives without it.
+    pub tolerated_without_arbiter: u32,
+}
+
+impl From<Arithmetic> for QuorumStatus {
+    fn from(sums: Arithmetic) -> Self {
+        Self {
+            device_votes: sums.device_votes,
+            expected_votes: sums.expected_votes,
+            quorum: sums.quorum,
+            tolerated_with_arbiter: sums.tolerated_with_arbiter,
+            tolerated_without_arbiter: sums.tolerated_without_arbiter,
+        }
+    }
+}
+
+impl From<&ClusterSnapshot> for ClusterStatus {
+    fn from(cluster: &ClusterSnapshot) -> Self {
+        let connected: Vec<u32> = cluster.clients.iter().map(|client| client.node.0).collect();
+        let has_vote = |client: &&crate::engine::snapshot::ClientSnapshot| {
+            client.verdict == Some(Verdict::Ack)
+        };
+        let mut partitions: Vec<PartitionStatus> = Vec::new();
+        let mut absent: Vec<u32> = Vec::new();
+        for client in &cluster.clients {
+            absent.extend(client.configured.iter().map(|node| node.id.0));
+            if client.membership.is_empty() {
+                continue;
+            }
+            let ring = client.ring.to_string();
+            let verdict = has_vote(&client);
+            match partitions
+                .iter_mut()
+                .find(|partition| partition.ring == ring)
+            {
+                Some(partition) => partition.has_vote |= verdict,
+                None => partitions.push(PartitionStatus {
+                    ring,
+                    nodes: client.membership.iter().map(|node| node.0).collect(),
+                    has_vote: verdict,
+                }),
+            }
+        }
+        absent.sort_unstable();
+        absent.dedup();
+        absent.retain(|node| !connected.contains(node));
+        Self {
+            name: cluster.name.to_string(),
+            algorithm: cluster.algorithm.config_name().to_owned(),
+            tie_breaker: cluster.tie_breaker.to_string(),
+            rules: cluster.rules.to_owned(),
+            vote_held_by: cluster
+                .clients
+                .iter()
+                .filter(has_vote)
+                .map(|c| c.node.0)
+                .collect(),
+            decision: cluster.decision.clone(),
+            decided_seconds_ago: cluster.decided_ago.as_secs(),
+            waiting_for: cluster.waiting.clone(),
+            partitions,
+            nodes: cluster.clients.iter().map(NodeStatus::from).collect(),
+            absent_nodes: absent,
+            leases: cluster
+                .leases
+                .iter()
+                .map(|lease| LeaseStatus {
+                    node: lease.node.0,
+                    ring: lease.ring.to_string(),
+                    remaining_ms: lease
+                        .remaining
+                        .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                })
+                .collect(),
+            quorum: cluster.arithmetic.map(QuorumStatus::from),
+            warnings: cluster.warnings.clone(),
+        }
+    }
+}
+
+impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
+    fn from(client: &crate::engine::snapshot::ClientSnapshot) -> Self {
+        Self {
+            node: client.node.0,
+            address: client.address.to_string(),
+            tls: client.tls,
+            certificate_verified: client.verified,
+            heartbeat_ms: client.heartbeat_ms,
+            ring: client.ring.to_string(),
+            membership: client.membership.iter().map(|node| node.0).collect(),
+            configured: client.configured.iter().map(|node| node.id.0).collect(),
+            heuristics: client.heuristics.map(|heuristics| heuristics.to_string()),
+            last_vote: client.last_vote.map(|vote| vote.to_string()),
+            verdict: client.verdict.map(|verdict| verdict.vote().to_string()),
+            reason: client.why.clone(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Answering on the control socket (protocol spec, section 10.1).
+
+use super::command::{Command, CommandError, parse};
+use super::json::{ClusterStatus, Status};
+use super::render::{self, Counts};
+use crate::engine::snapshot::ClusterSnapshot;
+use crate::net::server::Shared;
+use crate::telemetry::events;
+use crate::wire::ClusterName;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+/// How long a connection may take to send its line and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The control socket can't be made.
+#[derive(Debug, thiserror::Error)]
+#[error("can't make the control socket {path}: {error} (setting local_socket_file)")]
+pub struct SocketError {
+    path: String,
+    error: io::Error,
+}
+
+/// Makes the control socket; an old one is removed first.
+///
+/// # Errors
+/// The path can't be bound.
+pub fn bind(path: &Path, umask: Option<u32>, backlog: i32) -> Result<UnixListener, SocketError> {
+    let bound = || -> io::Result<UnixListener> {
+        if let Err(error) = std::fs::remove_file(path) {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+        }
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        if let Some(umask) = umask {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777 & !umask))?;
+        }
+        socket.listen(backlog)?;
+        socket.set_nonblocking(true)?;
+        UnixListener::from_std(socket.into())
+    };
+    bound().map_err(|error| SocketError {
+        path: path.display().to_string(),
+        error,
+    })
+}
+
+/// Answers until the server stops.
+pub async fn run(shared: Arc<Shared>, listener: UnixListener) {
+    let connected = Arc::new(AtomicUsize::new(0));
+    let stopped = shared.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::error!("can't accept a connection to the control socket: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut stopped => return,
+        };
+        let most = shared.settings.ipc_max_clients;
+        if most > 0 && connected.load(Ordering::Relaxed) >= most {
+            tracing::error!("Maximum IPC clients reached. Not accepting connection");
+            continue;
+        }
+        connected.fetch_add(1, Ordering::Relaxed);
+        let (shared, connected) = (shared.clone(), connected.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(PATIENCE, answer(&shared, stream)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!("control connection: {error}"),
+                Err(_) => tracing::debug!("control connection: took too long"),
+            }
+            connected.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> {
+    let Some(line) = read_line(&mut stream, shared.settings.ipc_max_receive).await? else {
+        return Ok(());
+    };
+    let command = parse(&line);
+    let (verdict, text) = match command.and_then(|command| carry_out(shared, command)) {
+        Ok(text) => ("OK\n", text),
+        Err(error) => ("Error\n", format!("{error}\n").into_bytes()),
+    };
+    if verdict.len() + text.len() > shared.settings.ipc_max_send {
+        stream
+            .write_all(b"Error\nInternal IPC buffer too small\n")
+            .await?;
+    } else {
+        stream.write_all(verdict.as_bytes()).await?;
+        stream.write_all(&text).await?;
+    }
+    stream.shutdown().await
+}
+
+/// The first line, or `None` if the connection is to be closed without an answer.
+async fn read_line(stream: &mut UnixStream, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    loop {
+        let mut piece = [0; 512];
+        let read = stream.read(&mut piece).await?;
+        if read == 0 {
+            return Ok(None);
+        }
+        let piece = piece.get(..read).unwrap_or_default();
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(piece.get(..end.unwrap_or(read)).unwrap_or_default());
+        if line.len() > most {
+            tracing::error!("Can't store message from IPC client. Disconnecting client.");
+            return Ok(None);
+        }
+        if end.is_some() {
+            return Ok(Some(line));
+        }
+    }
+}
+
+fn carry_out(shared: &Arc<Shared>, command: Command) -> Result<Vec<u8>, CommandError> {
+    match command {
+        Command::Status { verbose } => {
+            let clusters = shared.hub.visit(|cluster| !cluster.is_empty());
+            let counts = Counts {
+                clients: shared.connected(),
+                clusters: clusters
+                    .into_iter()
+                    .filter(|has_clients| *has_clients)
+                    .count(),
+            };
+            Ok(render::status(&shared.settings, counts, verbose))
+        }
+        Command::List { verbose, cluster } => {
+            let clusters: Vec<ClusterSnapshot> = snapshots(shared, cluster.as_ref())
+                .into_iter()
+                .filter(|cluster| !cluster.clients.is_empty())
+                .collect();
+            Ok(render::list(&clusters, verbose))
+        }
+        Command::Shutdown => {
+            tracing::info!("asked to shut down over the control socket");
+            let shared = shared.clone();
+            // The answer leaves first.
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                shared.stop();
+            });
+            Ok(Vec::new())
+        }
+        Command::JsonStatus => json_status(shared),
+        Command::Release { cluster } => release(shared, &cluster),
+    }
+}
+
+fn snapshots(shared: &Shared, only: Option<&ClusterName>) -> Vec<ClusterSnapshot> {
+    let now = shared.hub.clock().now();
+    let seen = shared.hub.visit(|cluster| {
+        only.is_none_or(|only| only == cluster.name())
+            .then(|| cluster.snapshot(now))
+    });
+    seen.into_iter().flatten().collect()
+}
+
+fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
+    let settings = &shared.settings;
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: format!(
+            "{}:{}",
+            settings.listen.as_deref().unwrap_or("*"),
+            settings.port
+        ),
+        tls: settings.session.tls.to_string().to_ascii_lowercase(),
+        client_cert_required: settings.session.client_cert_required,
+        connections: shared.connected(),
+        clusters: snapshots(shared, None)
+            .iter()
+            .map(ClusterStatus::from)
+            .collect(),
+    };
+    serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
+}
+
+fn release(shared: &Arc<Shared>, name: &ClusterName) -> Result<Vec<u8>, CommandError> {
+    const NONE: CommandError =
+        CommandError::Incomplete("no unreachable node of that cluster holds the vote");
+    if !shared.hub.knows(name) {
+        return Err(CommandError::Incomplete("there is no cluster of that name"));
+    }
+    let now = shared.hub.clock().now();
+    let result = shared.hub.with_cluster(name, |guarded, actions| {
+        guarded.cluster.release_lost(now, actions)
+    });
+    match result {
+        Ok((true, actions)) => {
+            events::report(&actions, "control socket");
+            Ok(Vec::new())
+        }
+        Ok((false, _)) | Err(_) => Err(NONE),
+    }
+}

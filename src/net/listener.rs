@@ -1,0 +1,126 @@
+//! The listening socket.
+
+use crate::config::{Family, Settings};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// No address could be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The name has no address of the wanted family.
+    #[error("can't listen on {host}: it has no {family}address (setting -l)")]
+    NoAddress {
+        /// What was set.
+        host: String,
+        /// `IPv4 `, `IPv6 ` or nothing.
+        family: &'static str,
+    },
+    /// The name can't be resolved.
+    #[error("can't listen on {host}: {error} (setting -l)")]
+    Resolve {
+        /// What was set.
+        host: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The port can't be bound.
+    #[error(
+        "can't listen on {address}: {error}; is another vote server running? (settings -l, -p)"
+    )]
+    Bind {
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Binds the first address that can be bound.
+///
+/// # Errors
+/// None can.
+pub fn bind(settings: &Settings) -> Result<std::net::TcpListener, ListenError> {
+    let mut last = None;
+    for address in candidates(settings)? {
+        match bind_one(address, settings) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(ListenError::Bind { address, error }),
+        }
+    }
+    let host = settings.listen.clone().unwrap_or_else(|| "*".to_owned());
+    Err(last.unwrap_or(ListenError::NoAddress {
+        host,
+        family: family_word(settings.family),
+    }))
+}
+
+fn candidates(settings: &Settings) -> Result<Vec<SocketAddr>, ListenError> {
+    let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), settings.port);
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), settings.port);
+    let Some(host) = &settings.listen else {
+        return Ok(match settings.family {
+            Family::Both => vec![v6, v4],
+            Family::V4 => vec![v4],
+            Family::V6 => vec![v6],
+        });
+    };
+    let found = (host.as_str(), settings.port)
+        .to_socket_addrs()
+        .map_err(|error| ListenError::Resolve {
+            host: host.clone(),
+            error,
+        })?;
+    let found: Vec<SocketAddr> = found
+        .filter(|address| match settings.family {
+            Family::Both => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        })
+        .collect();
+    if found.is_empty() {
+        let family = family_word(settings.family);
+        return Err(ListenError::NoAddress {
+            host: host.clone(),
+            family,
+        });
+    }
+    Ok(found)
+}
+
+const fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::Both => "",
+        Family::V4 => "IPv4 ",
+        Family::V6 => "IPv6 ",
+    }
+}
+
+fn bind_one(address: SocketAddr, settings: &Settings) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        let takes_v4 = settings.family == Family::Both && settings.listen.is_none();
+        socket.set_only_v6(!takes_v4)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(settings.listen_backlog)?;
+    Ok(socket.into())
+}
+
+/// Prepares an accepted connection: votes leave at once, and a peer that is gone is found out
+/// even while nothing is sent to it (protocol spec, D15).
+pub(super) fn prepare(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(6);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

@@ -1,0 +1,162 @@
+//! The vote server: accepts connections until it is told to stop.
+
+use super::connection::Connection;
+use super::handshake::HandshakePool;
+use super::hub::Hub;
+use super::outbox::{Closing, Outbox};
+use super::{listener, lock};
+use crate::config::Settings;
+use crate::engine::{ConnId, SessionPolicy};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How long connections may take to say goodbye when the server stops.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Pause after the system refused to give us a connection, for instance for lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub struct Shared {
+    /// The clusters.
+    pub hub: Arc<Hub>,
+    /// The rules for connections.
+    pub policy: Arc<SessionPolicy>,
+    /// TLS, unless it is off.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Where handshakes run.
+    pub handshakes: HandshakePool,
+    /// All settings.
+    pub settings: Settings,
+    connections: Mutex<HashMap<ConnId, Arc<Outbox>>>,
+    pending: Arc<AtomicUsize>,
+    next: AtomicU64,
+    stop: watch::Sender<bool>,
+}
+
+/// The place of a connection among those that have not introduced themselves.
+pub(super) struct PendingSlot(Arc<AtomicUsize>);
+
+impl Drop for PendingSlot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// The state of a server that nobody is connected to.
+    pub fn new(settings: Settings, hub: Arc<Hub>, tls: Option<Arc<ServerConfig>>) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            policy: Arc::new(settings.session.clone()),
+            tls,
+            handshakes: HandshakePool::new(),
+            settings,
+            connections: Mutex::default(),
+            pending: Arc::default(),
+            next: AtomicU64::new(1),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Connections, with those that have not introduced themselves.
+    pub fn connected(&self) -> usize {
+        lock(&self.connections).len()
+    }
+
+    /// Asks the server to stop.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until the server is asked to stop.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Accepts connections until [`Shared::stop`], then ends them all.
+pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    let stopped = shared.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => admit(&shared, stream, address),
+                Err(error) => {
+                    tracing::error!("can't accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = &mut stopped => break,
+        }
+    }
+    drop(listener);
+    let all: Vec<Arc<Outbox>> = lock(&shared.connections).values().cloned().collect();
+    for outbox in all {
+        outbox.close(Closing::Shutdown);
+    }
+    let everybody_left = async {
+        while shared.connected() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(GOODBYE, everybody_left).await.is_err() {
+        tracing::warn!("{} connections did not end in time", shared.connected());
+    }
+}
+
+fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
+    let settings = &shared.settings;
+    if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
+        tracing::error!(
+            "Maximum clients reached. Not accepting connection from {address} \
+             (setting -m, now {})",
+            settings.max_clients
+        );
+        return;
+    }
+    if shared.pending.load(Ordering::Relaxed) >= settings.max_pending {
+        tracing::error!(
+            "not accepting connection from {address}: {} connections have not introduced \
+             themselves yet (setting max_pending_clients)",
+            settings.max_pending
+        );
+        return;
+    }
+    if let Err(error) = listener::prepare(&stream) {
+        tracing::debug!("client {address}: {error}");
+        return;
+    }
+    let conn = ConnId(shared.next.fetch_add(1, Ordering::Relaxed));
+    let max_message = usize::try_from(settings.session.max_send).unwrap_or(usize::MAX);
+    let outbox = Arc::new(Outbox::new(settings.max_send_buffers, max_message));
+    lock(&shared.connections).insert(conn, outbox.clone());
+    shared.pending.fetch_add(1, Ordering::Relaxed);
+    let slot = PendingSlot(shared.pending.clone());
+    let address: Arc<str> = printable(address).into();
+    tracing::debug!("client {address}: connected");
+    let connection = Connection::new(stream, conn, address, shared.clone(), outbox, slot);
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        connection.serve().await;
+        lock(&shared.connections).remove(&conn);
+    });
+}
+
+/// Address and port as the reference prints them (protocol spec, sections 9.1 and 10.4): an IPv4
+/// client on the IPv6 wildcard shows its mapped address.
+fn printable(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(v4) => v4.to_string(),
+        SocketAddr::V6(v6) => format!("{}:{}", v6.ip(), v6.port()),
+    }
+}

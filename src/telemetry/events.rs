@@ -1,0 +1,171 @@
+//! One line for each thing that an operator cares about.
+
+use crate::engine::{Action, Event, LeaveCause, Verdict};
+use crate::wire::{ClusterName, ErrorCode, NodeId};
+use std::fmt::Display;
+use tracing::{debug, info, warn};
+
+/// Refusals of one connection that are logged as warnings; more are detail.
+const LOUD_REFUSALS: u32 = 3;
+
+/// Logs the events among the actions of a cluster's timer.
+pub fn report(actions: &[Action], address: &str) {
+    let mut refusals = 0;
+    report_for(actions, address, &mut refusals);
+}
+
+/// Logs the events among the actions that the client at `address` caused.
+pub fn report_for(actions: &[Action], address: &str, refusals: &mut u32) {
+    for action in actions {
+        match action {
+            Action::Event(event) => log_event(event, address, refusals),
+            Action::Record(grant) => debug!(
+                "cluster {:?}: grant {} to {} nodes in ring {}",
+                grant.cluster,
+                grant.epoch,
+                grant.partition.nodes.len(),
+                grant.partition.ring
+            ),
+            Action::Send { .. } | Action::StartTls { .. } | Action::Close { .. } => {}
+        }
+    }
+}
+
+fn log_event(event: &Event, address: &str, refusals: &mut u32) {
+    match event {
+        Event::Joined {
+            cluster,
+            node,
+            peer,
+            algorithm,
+        } => info!(
+            "cluster {cluster:?}: node {node} connected from {} ({}, {})",
+            peer.address,
+            match (peer.tls, peer.verified) {
+                (true, true) => "TLS, certificate verified",
+                (true, false) => "TLS, no certificate",
+                (false, _) => "clear text",
+            },
+            algorithm.config_name()
+        ),
+        Event::Left {
+            cluster,
+            node,
+            peer,
+            cause,
+        } => {
+            let how = match cause {
+                LeaveCause::ClosedByPeer => "it closed the connection",
+                LeaveCause::DeadPeer => "it was silent for too long",
+                LeaveCause::NetworkLost => "the network lost it",
+                LeaveCause::Dropped => "disconnected by us",
+                LeaveCause::Shutdown => "the arbiter is going down",
+            };
+            info!(
+                "cluster {cluster:?}: node {node} at {} left: {how}",
+                peer.address
+            );
+        }
+        Event::Told {
+            cluster,
+            node,
+            verdict,
+            ring,
+            why,
+        } => {
+            let verb = match verdict {
+                Verdict::Ack => "has the vote",
+                Verdict::Nack => "does not have the vote",
+            };
+            match why {
+                Some(why) => info!("cluster {cluster:?}: node {node} {verb} in ring {ring}: {why}"),
+                None => info!("cluster {cluster:?}: node {node} {verb} in ring {ring}"),
+            }
+        }
+        Event::Answered {
+            cluster,
+            node,
+            vote,
+            pushed,
+        } => {
+            let how = if *pushed { "told" } else { "answered" };
+            debug!("cluster {cluster:?}: node {node} {how} {vote}");
+        }
+        Event::Decided { cluster, decision } => info!("cluster {cluster:?}: {decision}"),
+        Event::LeaseEnded {
+            cluster,
+            node,
+            ring,
+            by_operator,
+        } => info!(
+            "cluster {cluster:?}: node {node} no longer holds the vote of ring {ring}: {}",
+            if *by_operator {
+                "released by the operator"
+            } else {
+                "its time is over"
+            }
+        ),
+        Event::Refused { code, why, .. } => {
+            *refusals = refusals.saturating_add(1);
+            let code = Refused(*code);
+            if *refusals <= LOUD_REFUSALS {
+                warn!("client {address}: {code}{why}");
+            } else {
+                debug!("client {address}: {code}{why}");
+            }
+        }
+        Event::TestAlgorithm { cluster, node } => warn!(
+            "cluster {cluster:?}: node {node} uses the test algorithm, which can make several \
+             partitions quorate at once; never use it where data matters"
+        ),
+        Event::ClearText {
+            cluster,
+            node,
+            peer,
+        } => warn!(
+            "cluster {cluster:?}: node {node} at {} uses clear text, so nobody knows who it is; \
+             set -s req here and quorum.device.net.tls: required on the nodes",
+            peer.address
+        ),
+        Event::LongLease {
+            cluster,
+            node,
+            lease_ms,
+        } => warn!(
+            "cluster {cluster:?}: if node {node} is lost silently, its vote is withheld from \
+             others for {} s, longer than corosync waits by default (sync_timeout 30 s); \
+             set sync_timeout above that, or quorum.device.timeout lower",
+            lease_ms.div_ceil(1000)
+        ),
+    }
+}
+
+/// A connection ended; nodes have their own line for it.
+pub(crate) fn ended(
+    address: &str,
+    cluster: Option<&ClusterName>,
+    node: Option<NodeId>,
+    end: &dyn Display,
+) {
+    match (cluster, node) {
+        (Some(cluster), Some(node)) => {
+            debug!("client {address} (cluster {cluster:?}, node {node}): {end}");
+        }
+        (Some(cluster), None) => {
+            warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
+        }
+        (None, _) => debug!("client {address}: {end}"),
+    }
+}
+
+struct Refused(ErrorCode);
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            // The connection is closed without an answer.
+            ErrorCode::NoError => f.write_str("refused: "),
+            code => write!(f, "refused with code {}: ", code.to_wire()),
+        }
+    }
+}

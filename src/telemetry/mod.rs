@@ -1,0 +1,6 @@
+//! What the arbiter tells its operator and the service manager.
+
+pub mod events;
+pub mod log;
+pub mod syslog;
+pub mod systemd;
