@@ -27,7 +27,10 @@ fuzz_target!(|data: &[u8]| {
     let (server, client) = &*CONFIGS;
     match choice % 3 {
         0 => noise(TlsSession::new(server.clone()).unwrap(), data),
-        1 => noise(TlsClient::new(client.clone(), &mut Vec::new()).unwrap(), data),
+        1 => noise(
+            TlsClient::new(client.clone(), &mut Vec::new()).unwrap(),
+            data,
+        ),
         _ => tampered(data),
     }
 });
@@ -73,7 +76,12 @@ fn tampered(data: &[u8]) {
     let mut server = TlsSession::new(server.clone()).unwrap();
     let changes: Vec<(usize, u8)> = data
         .chunks_exact(3)
-        .map(|change| (usize::from(u16::from_be_bytes([change[0], change[1]])), change[2]))
+        .map(|change| {
+            (
+                usize::from(u16::from_be_bytes([change[0], change[1]])),
+                change[2],
+            )
+        })
         .collect();
     let mut sent = 0;
     while !to_server.is_empty() {
@@ -91,7 +99,9 @@ fn tampered(data: &[u8]) {
         }
         to_client.clear();
     }
-    let untouched = changes.iter().all(|(at, change)| *at >= sent || *change == 0);
+    let untouched = changes
+        .iter()
+        .all(|(at, change)| *at >= sent || *change == 0);
     if untouched {
         assert!(!server.state().handshaking && !client.state().handshaking);
         assert!(server.peer_certificate().is_some());

@@ -35,7 +35,10 @@ fuzz_target!(|body: &[u8]| {
     };
     let back = round_trip(&list);
     assert_eq!(back.seq, Some(options.seq.unwrap_or(7)));
-    assert_eq!(back.list_type, Some(options.list_type.unwrap_or(ListType::Quorum)));
+    assert_eq!(
+        back.list_type,
+        Some(options.list_type.unwrap_or(ListType::Quorum))
+    );
     assert_eq!(back.ring_id, options.ring_id);
     assert_eq!(back.config_version, options.config_version);
     assert_eq!(back.quorate, options.quorate);
@@ -65,9 +68,14 @@ fuzz_target!(|body: &[u8]| {
         heuristics: options.heuristics.unwrap_or(Heuristics::Fail),
     };
     let back = round_trip(&reply);
-    assert_eq!(back.vote, Some(options.vote.unwrap_or(qarbiter::wire::Vote::Nack)));
+    assert_eq!(
+        back.vote,
+        Some(options.vote.unwrap_or(qarbiter::wire::Vote::Nack))
+    );
 
-    let echo = Message::EchoReply { body: body.to_vec() };
+    let echo = Message::EchoReply {
+        body: body.to_vec(),
+    };
     assert_eq!(round_trip(&echo), options);
 });
 
