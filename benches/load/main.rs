@@ -187,11 +187,11 @@ async fn measure(arguments: &Arguments, connections: usize) -> Result<Report, Fa
         .await
         .map_err(|_| format!("not all nodes had a vote after {} s", arguments.patience))??;
     let after = Usage::of(pid)?;
-    let own = Usage::of(std::process::id())?.since(&own);
+    let own = Usage::of(std::process::id())?.cpu_since(&own);
     let count = connections as f64;
     report.add(Figure::StormTime, storm.as_secs_f64());
-    report.add(Figure::StormCpu, millis(after.since(&idle).cpu) / count);
-    report.add(Figure::GeneratorCpu, millis(own.cpu) / count);
+    report.add(Figure::StormCpu, millis(after.cpu_since(&idle)) / count);
+    report.add(Figure::GeneratorCpu, millis(own) / count);
     // What was only needed for the handshakes has been given back by then.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let grown = Usage::of(pid)?.memory_kib - idle.memory_kib;
@@ -199,9 +199,9 @@ async fn measure(arguments: &Arguments, connections: usize) -> Result<Report, Fa
 
     let before = Usage::of(pid)?;
     let echoes = fleet.heartbeats().await?;
-    let spent = Usage::of(pid)?.since(&before);
+    let spent = Usage::of(pid)?.cpu_since(&before);
     let thousands = echoes.count() as f64 / 1000.0;
-    report.add(Figure::HeartbeatCpu, spent.cpu.as_secs_f64() / thousands);
+    report.add(Figure::HeartbeatCpu, spent.as_secs_f64() / thousands);
     report.add(Figure::EchoMedian, millis(echoes.percentile(50)));
 
     let (splits, heals) = fleet.splits().await?;
