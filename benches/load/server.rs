@@ -70,7 +70,10 @@ impl Server {
             file("pid"),
             file("socket"),
         );
-        let child = Command::new(&daemon)
+        // If this process is killed the server must not stay behind.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(&daemon)
             .args(["-f", "-4", "-l", "127.0.0.1", "-p"])
             .arg(address.port().to_string())
             .args(["-s", if clear { "off" } else { "req" }, "-S", &settings])
@@ -79,7 +82,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(File::create(dir.path().join("log"))?)
             .spawn()
-            .map_err(|error| format!("{} can't be started: {error}", daemon.display()))?;
+            .map_err(|error| format!("setpriv (util-linux) can't be run: {error}"))?;
         let mut server = Self {
             dir,
             child,
