@@ -1,7 +1,7 @@
 //! Many clusters of two nodes, and what happens to them.
 
 use crate::Failure;
-use qarbiter::client::{Connection, Node, NodeSettings};
+use qarbiter::client::{ClientError, Connection, Node, NodeSettings};
 use qarbiter::engine::Verdict;
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
 use rustls::ClientConfig;
@@ -17,6 +17,12 @@ const HEARTBEAT_MS: u32 = 120_000;
 
 /// How often a node that has its vote shows that it lives while others still join.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(40);
+
+/// After that many broken connections of one node the server is at fault.
+const MOST_REPEATS: u32 = 20;
+
+/// The mean of a stock node's random delay is 2.25 s; the server's queue is empty long before.
+const REPEAT_DELAY: Duration = Duration::from_millis(500);
 
 /// Enough for a 99th percentile; a slow server gets fewer.
 const SAMPLES: usize = 1000;
@@ -90,6 +96,27 @@ async fn join(address: SocketAddr, site: &Site, id: NodeId) -> Result<Node, Fail
     }
 }
 
+/// As [`join`], but like a stock node it tries again when the connection breaks, which happens
+/// where the server's queue of new connections is short. Also returns how often.
+async fn insist(address: SocketAddr, site: &Site, id: NodeId) -> Result<(Node, u32), Failure> {
+    let mut repeats = 0;
+    loop {
+        match join(address, site, id).await {
+            Ok(node) => return Ok((node, repeats)),
+            Err(error) if is_broken(&error) && repeats < MOST_REPEATS => repeats += 1,
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(REPEAT_DELAY).await;
+    }
+}
+
+fn is_broken(error: &Failure) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(ClientError::Connect { .. } | ClientError::Io(_) | ClientError::Closed)
+    )
+}
+
 /// Keeps a node connected until `complete`.
 async fn stay(mut node: Node, mut complete: watch::Receiver<bool>) -> Result<Node, Failure> {
     loop {
@@ -99,6 +126,14 @@ async fn stay(mut node: Node, mut complete: watch::Receiver<bool>) -> Result<Nod
             () = tokio::time::sleep(SIGN_OF_LIFE) => node.heartbeat().await?,
         }
     }
+}
+
+/// How all nodes came to their votes.
+pub(crate) struct Storm {
+    /// The time until the last had one.
+    pub(crate) took: Duration,
+    /// Connections that broke on the way and were made again.
+    pub(crate) repeats: u32,
 }
 
 /// Durations of one kind.
@@ -125,12 +160,12 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Connects all nodes at once, or `at_once` at a time; the time until the last had a vote.
+    /// Connects all nodes at once, or `at_once` at a time.
     pub(crate) async fn assemble(
         address: SocketAddr,
         sites: Vec<Site>,
         at_once: usize,
-    ) -> Result<(Self, Duration), Failure> {
+    ) -> Result<(Self, Storm), Failure> {
         let count = 2 * sites.len();
         let places = Arc::new(Semaphore::new(match at_once {
             0 => count,
@@ -147,16 +182,17 @@ impl Fleet {
                 let (waiting, voted) = (waiting.clone(), voted.clone());
                 tasks.spawn(async move {
                     let turn = places.acquire().await?;
-                    let node = join(address, &site, id).await?;
+                    let (node, repeated) = insist(address, &site, id).await?;
                     drop(turn);
-                    voted.send(())?;
+                    voted.send(repeated)?;
                     Ok(((place, id), stay(node, waiting).await?))
                 });
             }
         }
+        let mut repeats = 0;
         for _ in 0..count {
             tokio::select! {
-                _ = votes.recv() => {}
+                repeated = votes.recv() => repeats += repeated.unwrap_or(0),
                 Some(ended) = tasks.join_next() => drop(finished(ended)?),
             }
         }
@@ -174,7 +210,8 @@ impl Fleet {
             let ring = FIRST_RING;
             pairs.push(Pair { one, two, ring });
         }
-        Ok((Self { pairs }, took))
+        let storm = Storm { took, repeats };
+        Ok((Self { pairs }, storm))
     }
 
     /// One heartbeat after the other, each from another cluster: the round trips.

@@ -11,6 +11,8 @@ pub(crate) enum Figure {
     IdleMemory,
     /// Seconds until all nodes have a vote.
     StormTime,
+    /// Connections that broke in the storm and were made again.
+    Repeats,
     /// Milliseconds of server CPU per connection, from accept to the first vote.
     StormCpu,
     /// The same of the load generator.
@@ -38,6 +40,11 @@ impl Figure {
         match self {
             Self::IdleMemory => ("idle_memory_kib", "memory without a client", "KiB"),
             Self::StormTime => ("storm_s", "storm: all have a vote", "s"),
+            Self::Repeats => (
+                "repeated_connections",
+                "  (broken and repeated connections)",
+                "",
+            ),
             Self::StormCpu => (
                 "cpu_per_connection_ms",
                 "CPU per connection, to first vote",
@@ -62,6 +69,7 @@ impl Figure {
         match self {
             Self::IdleMemory => Some(6.0 * 1024.0),
             Self::StormTime => Some(1.5 * thousands),
+            Self::Repeats => Some(0.0),
             Self::StormCpu if key == KeyKind::P256 => Some(0.6),
             Self::StormCpu => Some(1.8),
             Self::ClientMemory => Some(8.0),

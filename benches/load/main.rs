@@ -189,7 +189,8 @@ async fn measure(arguments: &Arguments, connections: usize) -> Result<Report, Fa
     let after = Usage::of(pid)?;
     let own = Usage::of(std::process::id())?.cpu_since(&own);
     let count = connections as f64;
-    report.add(Figure::StormTime, storm.as_secs_f64());
+    report.add(Figure::StormTime, storm.took.as_secs_f64());
+    report.add(Figure::Repeats, f64::from(storm.repeats));
     report.add(Figure::StormCpu, millis(after.cpu_since(&idle)) / count);
     report.add(Figure::GeneratorCpu, millis(own) / count);
     // What was only needed for the handshakes has been given back by then.
