@@ -67,7 +67,8 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = KeyKind::Rsa2048)]
     key: KeyKind,
 
-    /// Most nodes that connect at the same time; 0: all.
+    /// Most nodes that connect at the same time; 0: all. The reference needs a limit of 8 or so:
+    /// its queue of new connections holds 10, and what does not fit waits for minutes.
     #[arg(long, default_value_t = 0, value_name = "N")]
     at_once: usize,
 
