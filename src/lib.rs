@@ -4,9 +4,10 @@
 //! pure, and so is [`tls`], one connection without I/O. Around them: [`net`] carries bytes and
 //! tells the time, [`pki`] keeps the arbiter's identity, [`config`] is what an operator can set,
 //! [`ipc`] is the local control socket, [`telemetry`] the log and the service manager, and
-//! [`cli`] the commands.
+//! [`cli`] the commands. [`client`] is a node's side of the protocol, for our own tools and tests.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod engine;
 pub mod ipc;

@@ -19,7 +19,7 @@ pub mod names;
 pub mod policy;
 pub mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
