@@ -59,8 +59,12 @@ pub(crate) fn run(settings: Settings, start: Start) -> Result<(), StartError> {
         (Some(store), _) => Some(server_config(tls_settings(store, &settings))?),
     };
     raise_file_limit();
+    // Besides handshakes, of which as many run at a time as there are processors, only the control
+    // socket uses these threads; more would only cost memory.
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(processors + 1)
         .build()?;
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.

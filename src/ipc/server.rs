@@ -92,8 +92,16 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
     let Some(line) = read_line(&mut stream, shared.settings.ipc_max_receive).await? else {
         return Ok(());
     };
-    let command = parse(&line);
-    let (verdict, text) = match command.and_then(|command| carry_out(shared, command)) {
+    let result = match parse(&line) {
+        // With thousands of clusters an answer takes a while, which no vote should wait for.
+        Ok(command) => {
+            let shared = shared.clone();
+            let work = tokio::task::spawn_blocking(move || carry_out(&shared, command));
+            work.await.map_err(io::Error::other)?
+        }
+        Err(error) => Err(error),
+    };
+    let (verdict, text) = match result {
         Ok(text) => ("OK\n", text),
         Err(error) => ("Error\n", format!("{error}\n").into_bytes()),
     };

@@ -323,6 +323,9 @@ impl Connection {
 
     /// Turns queued messages into bytes for the socket.
     fn collect(&mut self) {
+        if self.tls.as_ref().is_some_and(|tls| tls.state().handshaking) {
+            return;
+        }
         for message in self.outbox.take() {
             match self.tls.as_mut() {
                 None => self.wire.extend_from_slice(&message),

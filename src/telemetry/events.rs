@@ -1,5 +1,6 @@
 //! One line for each thing that an operator cares about.
 
+use super::throttle::{Throttle, Verdict as Room};
 use crate::engine::{Action, Event, LeaveCause, Verdict};
 use crate::wire::{ClusterName, ErrorCode, NodeId};
 use std::fmt::Display;
@@ -7,6 +8,21 @@ use tracing::{debug, info, warn};
 
 /// Refusals of one connection that are logged as warnings; more are detail.
 const LOUD_REFUSALS: u32 = 3;
+
+/// What strangers can cause.
+static STRANGERS: Throttle = Throttle::new();
+
+/// A warning that anybody who reaches the port can cause.
+pub(crate) fn warn_of_stranger(line: impl Display) {
+    match STRANGERS.ask() {
+        Room::Write => warn!("{line}"),
+        Room::WriteAfter(skipped) => {
+            warn!("{skipped} further lines about refused connections were left out");
+            warn!("{line}");
+        }
+        Room::Skip => {}
+    }
+}
 
 /// Logs the events among the actions of a cluster's timer.
 pub fn report(actions: &[Action], address: &str) {
@@ -109,7 +125,7 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
             *refusals = refusals.saturating_add(1);
             let code = Refused(*code);
             if *refusals <= LOUD_REFUSALS {
-                warn!("client {address}: {code}{why}");
+                warn_of_stranger(format_args!("client {address}: {code}{why}"));
             } else {
                 debug!("client {address}: {code}{why}");
             }
@@ -152,7 +168,9 @@ pub(crate) fn ended(
             debug!("client {address} (cluster {cluster:?}, node {node}): {end}");
         }
         (Some(cluster), None) => {
-            warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
+            warn_of_stranger(format_args!(
+                "client {address} (cluster {cluster:?}): gone before it joined: {end}"
+            ));
         }
         (None, _) => debug!("client {address}: {end}"),
     }
