@@ -117,7 +117,8 @@ fn every_scenario() {
         .iter()
         .map(|side| Fleet::prepare(*side, dir.path()))
         .collect();
-    let verdicts = play_all(&scenarios, &fleets);
+    let mut verdicts = play_all(&scenarios, &fleets);
+    let unsteady = replay_failed(&mut verdicts, &fleets);
 
     let failed: Vec<&String> = verdicts
         .iter()
@@ -142,6 +143,14 @@ fn every_scenario() {
     for problem in &failed {
         eprintln!("{problem}\n");
     }
+    for problem in &unsteady {
+        eprintln!("passed only when it was played again, alone:\n{problem}\n");
+    }
+    assert!(
+        unsteady.len() <= MOST_UNSTEADY,
+        "{} scenarios passed only when they were played again",
+        unsteady.len()
+    );
     assert!(
         casualties.is_empty(),
         "servers ended on their own:\n{}",
@@ -152,6 +161,28 @@ fn every_scenario() {
         "{} scenarios failed, see above",
         failed.len()
     );
+}
+
+/// Scenarios that a busy machine may spoil at the first attempt: their timers are the wall
+/// clock's. More than that is a fault.
+const MOST_UNSTEADY: usize = 2;
+
+/// Plays the failed scenarios again, one at a time; returns what was wrong with those that pass
+/// then.
+fn replay_failed(verdicts: &mut [(&Scenario, Option<String>)], fleets: &[Fleet]) -> Vec<String> {
+    let mut unsteady = Vec::new();
+    let failed = verdicts.iter_mut().filter(|(_, problem)| problem.is_some());
+    for (scenario, problem) in failed.take(2 * MOST_UNSTEADY) {
+        let outcomes: Vec<_> = fleets
+            .iter()
+            .map(|fleet| (fleet.side, run::play(scenario, fleet)))
+            .collect();
+        let again = report::judge(scenario, &outcomes);
+        if again.is_none() {
+            unsteady.extend(problem.take());
+        }
+    }
+    unsteady
 }
 
 /// Plays all scenarios; each verdict is none or a report of what went wrong.
