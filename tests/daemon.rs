@@ -110,6 +110,25 @@ impl Drop for Daemon {
     }
 }
 
+/// A node of the cluster Alpha that sees only itself.
+async fn join(address: SocketAddr, id: u32) -> Node {
+    let name = ClusterName::new(b"Alpha");
+    let connection = Connection::open(address, &name, None).await.unwrap();
+    let settings = NodeSettings {
+        node: NodeId(id),
+        algorithm: Algorithm::Lms,
+        tie_breaker: TieBreaker::Lowest,
+        heartbeat_ms: 8000,
+        configured: vec![NodeId(1), NodeId(2)],
+        ring: RingId {
+            node: NodeId(id),
+            seq: 29,
+        },
+        members: vec![NodeId(id)],
+    };
+    Node::join(connection, settings).await.unwrap()
+}
+
 #[test]
 fn only_ours_excludes_ipv4_with_flag_6() {
     for (whose, takes_ipv4) in [(Whose::Theirs, true), (Whose::Ours, false)] {
@@ -154,21 +173,7 @@ async fn only_ours_logs_clients_and_votes_and_probes_silent_ones() {
     for whose in [Whose::Theirs, Whose::Ours] {
         let daemon = Daemon::listening(whose, &[]);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port));
-        let name = ClusterName::new(b"Alpha");
-        let connection = Connection::open(address, &name, None).await.unwrap();
-        let settings = NodeSettings {
-            node: NodeId(1),
-            algorithm: Algorithm::Lms,
-            tie_breaker: TieBreaker::Lowest,
-            heartbeat_ms: 8000,
-            configured: vec![NodeId(1), NodeId(2)],
-            ring: RingId {
-                node: NodeId(1),
-                seq: 5,
-            },
-            members: vec![NodeId(1)],
-        };
-        let mut node = Node::join(connection, settings).await.unwrap();
+        let mut node = join(address, 1).await;
         assert_eq!(node.vote().await.unwrap(), Verdict::Ack);
         // The timer of the last segment's acknowledgement hides that of the probes for a moment.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -226,4 +231,45 @@ fn a_connection_has_30_seconds_to_introduce_itself() {
     assert!(out.is_empty(), "{out:?}");
     session.handle_timeout(Time::from_millis(30_000), &mut out);
     assert!(matches!(*out, [Action::Close { .. }]), "{out:?}");
+}
+
+#[tokio::test]
+async fn the_reference_tool_prints_the_same_of_both() {
+    let mut said = Vec::new();
+    for whose in [Whose::Theirs, Whose::Ours] {
+        let daemon = Daemon::listening(whose, &["-m", "9"]);
+        let port = daemon.port;
+        let mut first = join(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), 1).await;
+        assert_eq!(first.vote().await.unwrap(), Verdict::Ack);
+        let mut second = join(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), 2).await;
+        assert_eq!(second.vote().await.unwrap(), Verdict::Nack);
+        let mut texts = String::new();
+        for arguments in [
+            ["-s"].as_slice(),
+            &["-s", "-v"],
+            &["-l"],
+            &["-l", "-v", "-c", "Alpha"],
+            &["-l", "-c", "Beta"],
+        ] {
+            let output = Command::new("corosync-qnetd-tool")
+                .args(arguments)
+                .args(["-p", daemon.dir.path().join("sock").to_str().unwrap()])
+                .output()
+                .expect("corosync-qnetd-tool is needed");
+            assert!(output.status.success(), "{whose:?}: {output:?}");
+            texts += &String::from_utf8(output.stdout).unwrap();
+        }
+        // Ports differ; nothing else may.
+        let lines = texts.lines().map(|line| match line.rsplit_once(':') {
+            Some((text, number)) if number.parse::<u16>().is_ok() => text,
+            _ => line,
+        });
+        said.push(lines.map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(said.first(), said.last());
+    let all = said.concat().join("\n");
+    assert!(
+        all.contains("address:\t\t::1\n") && all.contains("::ffff:127.0.0.1"),
+        "{all}"
+    );
 }
