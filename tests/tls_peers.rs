@@ -212,12 +212,13 @@ fn openssl_clients_of_both_versions_and_key_kinds_are_served() {
 fn openssl_clients_without_a_certificate_or_with_old_tls_are_refused() {
     let ca = Ca::new();
     let files = openssl_files(&ca, &ca.issue(&Leaf::new(&["alpha"])));
-    for (arguments, expected) in [
-        (["-tls1_2"].as_slice(), TlsError::NoCertificate),
-        (&["-tls1_3"], TlsError::NoCertificate),
+    for (arguments, expected, alert) in [
+        (["-tls1_2"].as_slice(), TlsError::NoCertificate, 116),
+        (&["-tls1_3"], TlsError::NoCertificate, 116),
         (
             &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
             TlsError::OldVersion,
+            40,
         ),
     ] {
         let own = ca.issue(&Leaf::new(&["Qnetd Server"]));
@@ -229,7 +230,8 @@ fn openssl_clients_without_a_certificate_or_with_old_tls_are_refused() {
         );
         assert!(!output.stdout.ends_with(b"got it\n"));
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("alert"), "OpenSSL saw no alert: {said}");
+        let alert = format!("alert number {alert}\n");
+        assert!(said.contains(&alert), "OpenSSL saw another alert: {said}");
         assert_eq!(server.seen().outcome, Err(expected));
     }
 }

@@ -187,6 +187,7 @@ const ROWS: &[Row] = &[
             B mem{2}@2.7        => B: re WAIT
             A mem{1}@1.9        => A: re WAIT
               safe (A6, sooner) => A: re ACK; B: push NACK
+            [safe] B ok         => -
             timer               => A: push NACK; B: push ACK
               safe (A6, sooner) => -
             timer               => -
