@@ -141,6 +141,15 @@ fn only_ours_excludes_ipv4_with_flag_6() {
 }
 
 #[test]
+fn the_ipv6_wildcard_takes_ipv4_too() {
+    for whose in [Whose::Theirs, Whose::Ours] {
+        let daemon = Daemon::listening(whose, &["-l", "::"]);
+        let v4 = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port)));
+        assert!(v4.is_ok(), "{whose:?}: {v4:?}");
+    }
+}
+
+#[test]
 fn only_ours_takes_required_for_flag_s() {
     // Later flags win, so the last one keeps TLS off.
     let flags = ["-s", "required", "-s", "off"];

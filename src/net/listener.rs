@@ -105,7 +105,7 @@ fn bind_one(address: SocketAddr, settings: &Settings) -> io::Result<std::net::Tc
     )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        let takes_v4 = settings.family == Family::Both && settings.listen.is_none();
+        let takes_v4 = settings.family == Family::Both && address.ip().is_unspecified();
         socket.set_only_v6(!takes_v4)?;
     }
     socket.set_nonblocking(true)?;
