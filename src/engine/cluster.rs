@@ -674,6 +674,9 @@ impl Cluster {
             ring_id: client.ring,
         };
         let to = client.conn;
+        if verdict == Verdict::Nack && tracks_nack {
+            self.leases.awaits_answer(node);
+        }
         self.told(node, verdict.vote(), true, why, out);
         out.push(Action::Send { to, message });
     }
@@ -836,3 +839,6 @@ impl Cluster {
         self.client(node).map_or(RingId::NONE, |client| client.ring)
     }
 }
+
+#[cfg(test)]
+mod tests;
