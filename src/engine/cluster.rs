@@ -531,10 +531,8 @@ impl Cluster {
                 });
             }
         }
-        let before = self.leases.is_empty();
-        let ended = self.leases.expire(now);
-        let changed = !ended.is_empty() || before != self.leases.is_empty();
-        for lease in ended {
+        let changed = self.leases.next_deadline().is_some_and(|at| at <= now);
+        for lease in self.leases.expire(now) {
             out.push(Action::Event(Event::LeaseEnded {
                 cluster: self.name.clone(),
                 node: lease.node,

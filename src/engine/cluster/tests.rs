@@ -108,3 +108,41 @@ fn a_returned_holder_answers_before_its_lease_runs_out() {
     cluster.confirmed(limit, NodeId(1), 1, &mut out);
     assert_eq!(votes(&out, 2), [Vote::Ack]);
 }
+
+/// More nodes are lost than leases are kept apart. Nobody is told when the last of them must have
+/// stopped, except the cluster itself.
+#[test]
+fn the_end_of_merged_leases_is_noticed() {
+    const ORPHANS: u32 = 385;
+    let nodes: Vec<u32> = (1..=ORPHANS + 2).collect();
+    let infos: Vec<NodeInfo> = nodes.iter().map(|id| NodeInfo::new(*id)).collect();
+    let report = |cluster: &mut Cluster, now, node| {
+        let mut out = Vec::new();
+        let vote = cluster.membership_list(now, NodeId(node), ring(1, 9), &infos, None, &mut out);
+        (vote, out)
+    };
+    let mut cluster = cluster(ClusterPolicy::SAFE);
+    for node in 1..=ORPHANS + 1 {
+        join(&mut cluster, at(0), u64::from(node), node, Algorithm::Lms);
+        cluster.heard(at(0), NodeId(node));
+        assert_eq!(report(&mut cluster, at(0), node).0, Ok(Vote::Ack));
+    }
+    let mut out = Vec::new();
+    for node in 1..=ORPHANS {
+        cluster.leave(at(12_000), NodeId(node), LeaveCause::DeadPeer, &mut out);
+    }
+    let late = ORPHANS + 2;
+    join(
+        &mut cluster,
+        at(12_000),
+        u64::from(late),
+        late,
+        Algorithm::Lms,
+    );
+    let (vote, _) = report(&mut cluster, at(12_000), late);
+    assert_eq!(vote, Ok(Vote::WaitForReply));
+    assert_eq!(cluster.poll_timeout(), Some(at(17_600)));
+    let mut out = Vec::new();
+    cluster.handle_timeout(at(17_600), &mut out);
+    assert_eq!(votes(&out, u64::from(late)), [Vote::Ack]);
+}
