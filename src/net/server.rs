@@ -7,6 +7,7 @@ use super::outbox::{Closing, Outbox};
 use super::{listener, lock};
 use crate::config::Settings;
 use crate::engine::{ConnId, SessionPolicy};
+use crate::telemetry::events;
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -117,19 +118,19 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let settings = &shared.settings;
     if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
-        tracing::error!(
+        events::turned_away(&format_args!(
             "Maximum clients reached. Not accepting connection from {address} \
              (setting -m, now {})",
             settings.max_clients
-        );
+        ));
         return;
     }
     if shared.pending.load(Ordering::Relaxed) >= settings.max_pending {
-        tracing::error!(
+        events::turned_away(&format_args!(
             "not accepting connection from {address}: {} connections have not introduced \
              themselves yet (setting max_pending_clients)",
             settings.max_pending
-        );
+        ));
         return;
     }
     if let Err(error) = listener::prepare(&stream) {

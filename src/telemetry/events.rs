@@ -1,12 +1,37 @@
 //! One line for each thing that an operator cares about.
 
+use super::budget::Budget;
 use crate::engine::{Action, Event, LeaveCause, Verdict};
 use crate::wire::{ClusterName, ErrorCode, NodeId};
 use std::fmt::Display;
-use tracing::{debug, info, warn};
+use std::time::Instant;
+use tracing::{debug, error, info, warn};
 
 /// Refusals of one connection that are logged as warnings; more are detail.
 const LOUD_REFUSALS: u32 = 3;
+
+/// The lines that anybody can cause who reaches the port.
+static STRANGERS: Budget = Budget::new();
+
+/// Whether a line that a stranger caused may be loud.
+fn may_be_loud() -> bool {
+    let Some(left_out) = STRANGERS.take(Instant::now()) else {
+        return false;
+    };
+    if left_out > 0 {
+        warn!("{left_out} lines about refused connections were left out, there were too many");
+    }
+    true
+}
+
+/// A connection was not taken, for lack of room.
+pub(crate) fn turned_away(why: &dyn Display) {
+    if may_be_loud() {
+        error!("{why}");
+    } else {
+        debug!("{why}");
+    }
+}
 
 /// Logs the events among the actions of a cluster's timer.
 pub fn report(actions: &[Action], address: &str) {
@@ -108,7 +133,7 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
         Event::Refused { code, why, .. } => {
             *refusals = refusals.saturating_add(1);
             let code = Refused(*code);
-            if *refusals <= LOUD_REFUSALS {
+            if *refusals <= LOUD_REFUSALS && may_be_loud() {
                 warn!("client {address}: {code}{why}");
             } else {
                 debug!("client {address}: {code}{why}");
@@ -151,10 +176,10 @@ pub(crate) fn ended(
         (Some(cluster), Some(node)) => {
             debug!("client {address} (cluster {cluster:?}, node {node}): {end}");
         }
-        (Some(cluster), None) => {
+        (Some(cluster), None) if may_be_loud() => {
             warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
         }
-        (None, _) => debug!("client {address}: {end}"),
+        (_, None) | (None, _) => debug!("client {address}: {end}"),
     }
 }
 

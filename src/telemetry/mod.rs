@@ -1,5 +1,6 @@
 //! What the arbiter tells its operator and the service manager.
 
+mod budget;
 pub mod events;
 pub mod log;
 pub mod syslog;
