@@ -167,6 +167,7 @@ impl Cluster {
             node,
             peer: joining.peer,
             heartbeat_ms: joining.heartbeat_ms,
+            longest_heartbeat_ms: joining.heartbeat_ms,
             keep_active: joining.keep_active,
             ring: joining.ring,
             config: None,
@@ -222,7 +223,7 @@ impl Cluster {
             peer: client.peer.clone(),
             cause,
         }));
-        let heartbeat = client.heartbeat();
+        let heartbeat = client.lease_heartbeat();
         let counted_from = match cause {
             // It knows, whatever its check of our heartbeat says.
             LeaveCause::ClosedByPeer => client.check.answered_at(),
@@ -278,6 +279,7 @@ impl Cluster {
     ) {
         if let Some(client) = self.client_mut(node) {
             client.heartbeat_ms = heartbeat_ms.unwrap_or(client.heartbeat_ms);
+            client.longest_heartbeat_ms = client.longest_heartbeat_ms.max(client.heartbeat_ms);
             client.keep_active = keep_active.unwrap_or(client.keep_active);
             client.check.options_set(now, client.pushes);
         }

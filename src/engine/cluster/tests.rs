@@ -146,3 +146,16 @@ fn the_end_of_merged_leases_is_noticed() {
     cluster.handle_timeout(at(17_600), &mut out);
     assert_eq!(votes(&out, u64::from(late)), [Vote::Ack]);
 }
+
+/// The client may never have got the answer that lets it check more often.
+#[test]
+fn a_shorter_heartbeat_does_not_shorten_the_lease() {
+    let mut cluster = cluster(ClusterPolicy::SAFE);
+    join(&mut cluster, at(0), 1, 1, Algorithm::Lms);
+    sees(&mut cluster, at(0), 1, 9, &[1]);
+    cluster.heard(at(0), NodeId(1));
+    cluster.set_options(at(100), NodeId(1), Some(1000), None);
+    cluster.leave(at(1600), NodeId(1), LeaveCause::DeadPeer, &mut Vec::new());
+    // The answer at 100 ms, up to one interval on its way, and the lease of the longer interval.
+    assert_eq!(cluster.poll_timeout(), Some(at(100 + 8000 + 17_600)));
+}
