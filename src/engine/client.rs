@@ -62,10 +62,14 @@ pub(crate) enum Remembered {
     Decided(Verdict),
 }
 
-/// A NACK that the client has not confirmed.
+/// NACKs, with nothing else between them, of which the client has not confirmed the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PendingNack {
+    /// The first one that it has not confirmed.
+    pub(crate) first: u32,
+    /// The last one.
     pub(crate) seq: u32,
+    /// Since when nothing of it was confirmed.
     pub(crate) since: Time,
 }
 

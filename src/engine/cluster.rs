@@ -465,9 +465,17 @@ impl Cluster {
             return;
         };
         client.check.confirmed(now, seq);
-        let nack_confirmed = client.pending_nack.is_some_and(|nack| nack.seq == seq);
-        if nack_confirmed {
-            client.pending_nack = None;
+        let nack = client
+            .pending_nack
+            .filter(|nack| (nack.first..=nack.seq).contains(&seq));
+        let nack_confirmed = nack.is_some();
+        if let Some(nack) = nack {
+            // One of several proves as much as the last: nothing but NACKs follow it.
+            client.pending_nack = (seq < nack.seq).then_some(super::client::PendingNack {
+                first: seq.wrapping_add(1),
+                since: now,
+                ..nack
+            });
             self.leases.release(node);
         }
         if self.algorithm == Algorithm::FfSplit {
@@ -663,8 +671,10 @@ impl Cluster {
         let seq = client.pushes;
         client.pending_nack = match verdict {
             Verdict::Nack if tracks_nack => {
-                let since = client.pending_nack.map_or(now, |nack| nack.since);
-                Some(super::client::PendingNack { seq, since })
+                let (first, since) = client
+                    .pending_nack
+                    .map_or((seq, now), |nack| (nack.first, nack.since));
+                Some(super::client::PendingNack { first, seq, since })
             }
             _ => None,
         };

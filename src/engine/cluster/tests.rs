@@ -159,3 +159,28 @@ fn a_shorter_heartbeat_does_not_shorten_the_lease() {
     // The answer at 100 ms, up to one interval on its way, and the lease of the longer interval.
     assert_eq!(cluster.poll_timeout(), Some(at(100 + 8000 + 17_600)));
 }
+
+/// In a restless cluster a loser is told again before its confirmation arrives. It answers, so it
+/// must not be taken for one that does not.
+#[test]
+fn a_node_that_confirms_is_not_dropped_for_being_told_again() {
+    let mut cluster = cluster(ClusterPolicy::SAFE);
+    let nodes = [1, 2, 3].map(NodeInfo::new);
+    let mut out = Vec::new();
+    join(&mut cluster, at(0), 1, 1, Algorithm::FfSplit);
+    cluster
+        .config_list(at(0), NodeId(1), true, None, &nodes, &mut out)
+        .unwrap();
+    sees(&mut cluster, at(0), 1, 9, &[1]);
+    for push in 1..100 {
+        let now = at(u64::from(push) * 1000);
+        let mut out = Vec::new();
+        cluster.heuristics_change(now, NodeId(1), Heuristics::Pass, &mut out);
+        cluster.confirmed(now, NodeId(1), push, &mut out);
+        cluster.handle_timeout(now, &mut out);
+        assert!(!out.iter().any(|a| matches!(a, Action::Close { .. })));
+    }
+    let mut out = Vec::new();
+    cluster.handle_timeout(at(99_000 + 16_000), &mut out);
+    assert!(out.iter().any(|a| matches!(a, Action::Close { .. })));
+}
