@@ -62,10 +62,14 @@ pub(crate) enum Remembered {
     Decided(Verdict),
 }
 
-/// A NACK that the client has not confirmed.
+/// NACKs, with nothing else between them, of which the client has not confirmed the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PendingNack {
+    /// The first one that it has not confirmed.
+    pub(crate) first: u32,
+    /// The last one.
     pub(crate) seq: u32,
+    /// Since when nothing of it was confirmed.
     pub(crate) since: Time,
 }
 
@@ -164,6 +168,8 @@ pub struct Client {
     pub(crate) node: NodeId,
     pub(crate) peer: Peer,
     pub(crate) heartbeat_ms: u32,
+    /// The longest that it has had on this connection.
+    pub(crate) longest_heartbeat_ms: u32,
     pub(crate) keep_active: bool,
     pub(crate) ring: RingId,
     pub(crate) config: Option<Arc<[ConfiguredNode]>>,
@@ -208,6 +214,12 @@ pub struct Client {
 impl Client {
     pub(crate) fn heartbeat(&self) -> Duration {
         Duration::from_millis(u64::from(self.heartbeat_ms))
+    }
+
+    /// The interval that its lease must reckon with: our answer to a SET_OPTION that asked for a
+    /// shorter one may never have reached it.
+    pub(crate) fn lease_heartbeat(&self) -> Duration {
+        Duration::from_millis(u64::from(self.longest_heartbeat_ms))
     }
 
     /// The membership list, empty if none was reported.

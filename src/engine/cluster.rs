@@ -167,6 +167,7 @@ impl Cluster {
             node,
             peer: joining.peer,
             heartbeat_ms: joining.heartbeat_ms,
+            longest_heartbeat_ms: joining.heartbeat_ms,
             keep_active: joining.keep_active,
             ring: joining.ring,
             config: None,
@@ -222,7 +223,7 @@ impl Cluster {
             peer: client.peer.clone(),
             cause,
         }));
-        let heartbeat = client.heartbeat();
+        let heartbeat = client.lease_heartbeat();
         let counted_from = match cause {
             // It knows, whatever its check of our heartbeat says.
             LeaveCause::ClosedByPeer => client.check.answered_at(),
@@ -278,6 +279,7 @@ impl Cluster {
     ) {
         if let Some(client) = self.client_mut(node) {
             client.heartbeat_ms = heartbeat_ms.unwrap_or(client.heartbeat_ms);
+            client.longest_heartbeat_ms = client.longest_heartbeat_ms.max(client.heartbeat_ms);
             client.keep_active = keep_active.unwrap_or(client.keep_active);
             client.check.options_set(now, client.pushes);
         }
@@ -463,9 +465,17 @@ impl Cluster {
             return;
         };
         client.check.confirmed(now, seq);
-        let nack_confirmed = client.pending_nack.is_some_and(|nack| nack.seq == seq);
-        if nack_confirmed {
-            client.pending_nack = None;
+        let nack = client
+            .pending_nack
+            .filter(|nack| (nack.first..=nack.seq).contains(&seq));
+        let nack_confirmed = nack.is_some();
+        if let Some(nack) = nack {
+            // One of several proves as much as the last: nothing but NACKs follow it.
+            client.pending_nack = (seq < nack.seq).then_some(super::client::PendingNack {
+                first: seq.wrapping_add(1),
+                since: now,
+                ..nack
+            });
             self.leases.release(node);
         }
         if self.algorithm == Algorithm::FfSplit {
@@ -531,10 +541,8 @@ impl Cluster {
                 });
             }
         }
-        let before = self.leases.is_empty();
-        let ended = self.leases.expire(now);
-        let changed = !ended.is_empty() || before != self.leases.is_empty();
-        for lease in ended {
+        let changed = self.leases.next_deadline().is_some_and(|at| at <= now);
+        for lease in self.leases.expire(now) {
             out.push(Action::Event(Event::LeaseEnded {
                 cluster: self.name.clone(),
                 node: lease.node,
@@ -663,8 +671,10 @@ impl Cluster {
         let seq = client.pushes;
         client.pending_nack = match verdict {
             Verdict::Nack if tracks_nack => {
-                let since = client.pending_nack.map_or(now, |nack| nack.since);
-                Some(super::client::PendingNack { seq, since })
+                let (first, since) = client
+                    .pending_nack
+                    .map_or((seq, now), |nack| (nack.first, nack.since));
+                Some(super::client::PendingNack { first, seq, since })
             }
             _ => None,
         };
@@ -674,6 +684,9 @@ impl Cluster {
             ring_id: client.ring,
         };
         let to = client.conn;
+        if verdict == Verdict::Nack && tracks_nack {
+            self.leases.awaits_answer(node);
+        }
         self.told(node, verdict.vote(), true, why, out);
         out.push(Action::Send { to, message });
     }
@@ -836,3 +849,6 @@ impl Cluster {
         self.client(node).map_or(RingId::NONE, |client| client.ring)
     }
 }
+
+#[cfg(test)]
+mod tests;

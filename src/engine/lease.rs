@@ -125,6 +125,14 @@ impl LeaseBook {
         });
     }
 
+    /// `node`, which came back after we had lost it, is being pushed a NACK: from here on its answer
+    /// counts, not the deadline of the connection before. If it is lost again, a new one begins.
+    pub fn awaits_answer(&mut self, node: NodeId) {
+        if let Some(lease) = self.leases.iter_mut().find(|lease| lease.node == node) {
+            lease.holder = Holder::Connected;
+        }
+    }
+
     /// Ends all leases of nodes that are not connected, on an operator's word.
     pub fn release_lost(&mut self) {
         self.leases.retain(Lease::is_connected);

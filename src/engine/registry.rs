@@ -51,7 +51,8 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&conn) else {
             return out;
         };
-        let Some(name) = session.cluster().cloned() else {
+        let name = session.cluster().cloned();
+        let Some(name) = name.filter(|_| session.needs_cluster(&frame, &tls)) else {
             session.handle(now, frame, tls, None, &mut out);
             return out;
         };

@@ -144,8 +144,36 @@ impl Session {
         }
     }
 
-    /// A frame arrived. `cluster` is the cluster that PREINIT named, which may still be empty;
-    /// `None` only before PREINIT.
+    /// Whether [`Session::handle`] needs the cluster for this frame. Anybody can name a cluster in
+    /// PREINIT; what a client may do before it is let in must not occupy that cluster.
+    pub fn needs_cluster(&self, frame: &Frame, tls: &TlsView<'_>) -> bool {
+        let is_init = matches!(
+            frame,
+            Frame::Message {
+                kind: MessageType::Init,
+                ..
+            }
+        );
+        self.joined.is_some() || (is_init && self.passes_gate(tls))
+    }
+
+    /// What [`Session::gate`] is going to say.
+    fn passes_gate(&self, tls: &TlsView<'_>) -> bool {
+        match tls {
+            TlsView::Clear => self.policy.tls != TlsSupport::Required,
+            TlsView::Active(authorise) => {
+                !self.policy.client_cert_required
+                    || self.verified
+                    || self
+                        .cluster
+                        .as_ref()
+                        .is_some_and(|name| authorise(name).is_ok())
+            }
+        }
+    }
+
+    /// A frame arrived. `cluster` is the cluster that PREINIT named, which may still be empty; it
+    /// may be `None` if [`Session::needs_cluster`] says so.
     pub fn handle(
         &mut self,
         now: Time,
@@ -578,3 +606,6 @@ impl Session {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

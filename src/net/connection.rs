@@ -262,7 +262,8 @@ impl Connection {
             Some(_) => TlsView::Active(&authorise),
             None => TlsView::Clear,
         };
-        let actions = match session.cluster().cloned() {
+        let name = session.cluster().cloned();
+        let actions = match name.filter(|_| session.needs_cluster(&frame, &view)) {
             None => {
                 let mut actions = Vec::new();
                 session.handle(now, frame, view, None, &mut actions);

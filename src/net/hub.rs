@@ -11,6 +11,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::task::AbortHandle;
 
 /// Locks among which the names of clusters are spread.
 const SHARDS: usize = 64;
@@ -48,8 +49,23 @@ pub struct Guarded {
     order: u64,
     /// It is no longer in the hub; a newcomer must look the name up again.
     retired: bool,
-    /// When the timer that runs for it fires.
-    timer: Option<Time>,
+    /// The one timer that runs for it.
+    timer: Option<Timer>,
+}
+
+/// A task that wakes a cluster up, and when.
+#[derive(Debug)]
+struct Timer {
+    at: Time,
+    task: AbortHandle,
+}
+
+impl Drop for Timer {
+    /// Without this, a timer that was overtaken by an earlier one would sleep on, and a client that
+    /// moves its deadlines about could make any number of them.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// There are too many clusters.
@@ -169,6 +185,7 @@ impl Hub {
 
     fn retire(&self, cell: &Arc<Cell>, guarded: &mut Guarded) {
         guarded.retired = true;
+        guarded.timer = None;
         let name = guarded.cluster.name();
         let mut shard = lock(self.shard(name));
         if shard
@@ -185,23 +202,26 @@ impl Hub {
         let Some(at) = guarded.cluster.poll_timeout() else {
             return;
         };
-        if guarded.timer.is_some_and(|armed| armed <= at) {
+        if guarded.timer.as_ref().is_some_and(|armed| armed.at <= at) {
             return;
         }
-        guarded.timer = Some(at);
         let (hub, cell) = (Arc::downgrade(self), Arc::downgrade(cell));
         let instant = self.clock.instant(at);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             tokio::time::sleep_until(instant).await;
             if let (Some(hub), Some(cell)) = (hub.upgrade(), cell.upgrade()) {
                 hub.fire(&cell, at);
             }
         });
+        guarded.timer = Some(Timer {
+            at,
+            task: task.abort_handle(),
+        });
     }
 
     fn fire(self: &Arc<Self>, cell: &Arc<Cell>, at: Time) {
         let mut guarded = lock(&cell.guarded);
-        if guarded.retired || guarded.timer != Some(at) {
+        if guarded.retired || guarded.timer.as_ref().is_none_or(|timer| timer.at != at) {
             return;
         }
         guarded.timer = None;
@@ -253,5 +273,79 @@ impl Guarded {
             .iter()
             .find(|(member, _)| *member == conn)
             .map(|(_, outbox)| outbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Joining, LeaveCause, Peer};
+    use crate::wire::{Algorithm, NodeId, NodeInfo, RingId, TieBreaker};
+    use std::time::Duration;
+
+    const NODE: NodeId = NodeId(1);
+    const RING: RingId = RingId { node: NODE, seq: 9 };
+
+    /// A node that sees itself alone among three is told NACK.
+    fn node_with_a_pending_nack(cluster: &mut Cluster, now: Time, actions: &mut Vec<Action>) {
+        let joining = Joining {
+            conn: ConnId(1),
+            node: NODE,
+            peer: Peer {
+                address: "192.0.2.1:1".into(),
+                tls: true,
+                verified: true,
+            },
+            heartbeat_ms: 120_000,
+            algorithm: Algorithm::FfSplit,
+            tie_breaker: TieBreaker::Lowest,
+            ring: RING,
+            keep_active: false,
+        };
+        cluster.join(now, joining, actions).unwrap();
+        let nodes = [1, 2, 3].map(NodeInfo::new);
+        cluster
+            .config_list(now, NODE, true, None, &nodes, actions)
+            .unwrap();
+        cluster
+            .membership_list(now, NODE, RING, &nodes[..1], None, actions)
+            .unwrap();
+    }
+
+    async fn tasks() -> usize {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    }
+
+    #[tokio::test]
+    async fn a_cluster_has_one_timer_however_often_its_deadline_moves() {
+        let hub = Hub::new(Clock::start(), ClusterPolicies::default());
+        let name = ClusterName::new(b"Alpha");
+        let now = hub.clock().now();
+        hub.with_cluster(&name, |guarded, actions| {
+            node_with_a_pending_nack(&mut guarded.cluster, now, actions);
+        })
+        .unwrap();
+        for heartbeat_ms in (100_000..120_000).rev().step_by(10) {
+            hub.with_cluster(&name, |guarded, _| {
+                let before = guarded.cluster.poll_timeout().unwrap();
+                guarded
+                    .cluster
+                    .set_options(now, NODE, Some(heartbeat_ms), None);
+                assert!(guarded.cluster.poll_timeout().unwrap() < before);
+            })
+            .unwrap();
+        }
+        assert_eq!(tasks().await, 1);
+
+        hub.with_cluster(&name, |guarded, actions| {
+            let cluster = &mut guarded.cluster;
+            cluster.leave(now, NODE, LeaveCause::ClosedByPeer, actions);
+        })
+        .unwrap();
+        assert!(!hub.knows(&name));
+        assert_eq!(tasks().await, 0);
     }
 }

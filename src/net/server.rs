@@ -93,7 +93,7 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => admit(&shared, stream, address),
                 Err(error) => {
-                    events::warn_of_stranger(format_args!("can't accept a connection: {error}"));
+                    events::turned_away(&format_args!("can't accept a connection: {error}"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -118,7 +118,7 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let settings = &shared.settings;
     if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
-        events::warn_of_stranger(format_args!(
+        events::turned_away(&format_args!(
             "Maximum clients reached. Not accepting connection from {address} \
              (setting -m, now {})",
             settings.max_clients
@@ -126,7 +126,7 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
         return;
     }
     if shared.pending.load(Ordering::Relaxed) >= settings.max_pending {
-        events::warn_of_stranger(format_args!(
+        events::turned_away(&format_args!(
             "not accepting connection from {address}: {} connections have not introduced \
              themselves yet (setting max_pending_clients)",
             settings.max_pending

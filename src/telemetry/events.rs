@@ -1,26 +1,35 @@
 //! One line for each thing that an operator cares about.
 
-use super::throttle::{Throttle, Verdict as Room};
+use super::budget::Budget;
 use crate::engine::{Action, Event, LeaveCause, Verdict};
 use crate::wire::{ClusterName, ErrorCode, NodeId};
 use std::fmt::Display;
-use tracing::{debug, info, warn};
+use std::time::Instant;
+use tracing::{debug, error, info, warn};
 
 /// Refusals of one connection that are logged as warnings; more are detail.
 const LOUD_REFUSALS: u32 = 3;
 
-/// What strangers can cause.
-static STRANGERS: Throttle = Throttle::new();
+/// The lines that anybody can cause who reaches the port.
+static STRANGERS: Budget = Budget::new();
 
-/// A warning that anybody who reaches the port can cause.
-pub(crate) fn warn_of_stranger(line: impl Display) {
-    match STRANGERS.ask() {
-        Room::Write => warn!("{line}"),
-        Room::WriteAfter(skipped) => {
-            warn!("{skipped} further lines about refused connections were left out");
-            warn!("{line}");
-        }
-        Room::Skip => {}
+/// Whether a line that a stranger caused may be loud.
+fn may_be_loud() -> bool {
+    let Some(left_out) = STRANGERS.take(Instant::now()) else {
+        return false;
+    };
+    if left_out > 0 {
+        warn!("{left_out} lines about refused connections were left out, there were too many");
+    }
+    true
+}
+
+/// A connection was not taken, for lack of room.
+pub(crate) fn turned_away(why: &dyn Display) {
+    if may_be_loud() {
+        error!("{why}");
+    } else {
+        debug!("{why}");
     }
 }
 
@@ -124,8 +133,8 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
         Event::Refused { code, why, .. } => {
             *refusals = refusals.saturating_add(1);
             let code = Refused(*code);
-            if *refusals <= LOUD_REFUSALS {
-                warn_of_stranger(format_args!("client {address}: {code}{why}"));
+            if *refusals <= LOUD_REFUSALS && may_be_loud() {
+                warn!("client {address}: {code}{why}");
             } else {
                 debug!("client {address}: {code}{why}");
             }
@@ -167,12 +176,10 @@ pub(crate) fn ended(
         (Some(cluster), Some(node)) => {
             debug!("client {address} (cluster {cluster:?}, node {node}): {end}");
         }
-        (Some(cluster), None) => {
-            warn_of_stranger(format_args!(
-                "client {address} (cluster {cluster:?}): gone before it joined: {end}"
-            ));
+        (Some(cluster), None) if may_be_loud() => {
+            warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
         }
-        (None, _) => debug!("client {address}: {end}"),
+        (_, None) | (None, _) => debug!("client {address}: {end}"),
     }
 }
 

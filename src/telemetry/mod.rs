@@ -1,7 +1,7 @@
 //! What the arbiter tells its operator and the service manager.
 
+mod budget;
 pub mod events;
 pub mod log;
 pub mod syslog;
 pub mod systemd;
-pub mod throttle;

@@ -6,6 +6,7 @@ use crate::engine::client::{Client, heuristics_score};
 use crate::engine::explain::{Partition, Rule, Waiting};
 use crate::wire::{Heuristics, NodeId, TieBreaker};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// What the selection looks at.
 pub(crate) struct View<'a> {
@@ -255,7 +256,9 @@ fn winning_rule(view: &View<'_>, keep_active: bool, winner: &Candidate<'_>) -> R
 
 /// Whether every node of X's membership is in Y's.
 fn is_subset(x: &Client, y: &Client) -> bool {
-    if x.members() == y.members() {
+    // Equal lists are stored once, and this is asked for every pair of clients.
+    let shared = x.membership.as_ref().zip(y.membership.as_ref());
+    if shared.is_some_and(|(x, y)| Arc::ptr_eq(x, y)) {
         return true;
     }
     let y = sorted(y.members().iter().copied());

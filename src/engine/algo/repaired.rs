@@ -7,6 +7,7 @@ use crate::engine::client::{Client, Verdict};
 use crate::engine::explain::{Partition, Rule, Waiting};
 use crate::engine::time::{Time, earlier};
 use crate::wire::{Algorithm, NodeId, RingId, TieBreaker};
+use std::sync::Arc;
 
 /// Which partition should have the vote.
 #[derive(Debug, PartialEq, Eq)]
@@ -235,11 +236,18 @@ fn settled(
     newcomers: Vec<(NodeId, NodeId)>,
 ) -> Selection {
     let winner = ring.map(|ring| {
-        let mut nodes: Vec<NodeId> = present
-            .iter()
-            .filter(|client| client.ring == ring)
-            .flat_map(|client| client.members().iter().copied().chain([client.node]))
-            .collect();
+        // Members of one partition share one list, so it is looked at once.
+        let mut lists: Vec<&Arc<[NodeId]>> = Vec::new();
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for client in present.iter().filter(|client| client.ring == ring) {
+            nodes.push(client.node);
+            if let Some(list) = &client.membership {
+                if !lists.iter().any(|seen| Arc::ptr_eq(seen, list)) {
+                    nodes.extend(list.iter().copied());
+                    lists.push(list);
+                }
+            }
+        }
         nodes.sort_unstable();
         nodes.dedup();
         Partition { ring, nodes }
