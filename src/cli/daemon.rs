@@ -52,13 +52,17 @@ pub(crate) struct Start {
 ///
 /// # Errors
 /// It can't be started.
-pub(crate) fn run(settings: Settings, start: Start) -> Result<(), StartError> {
+pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError> {
     let _lock = take_lock(&settings.lock_file)?;
     let tls = match (&start.identity, settings.session.tls) {
         (_, TlsSupport::Unsupported) | (None, _) => None,
         (Some(store), _) => Some(server_config(tls_settings(store, &settings))?),
     };
-    raise_file_limit();
+    if let Some(files) = raise_file_limit() {
+        // Strangers must leave room for nodes.
+        let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
+        settings.max_pending = settings.max_pending.min(half);
+    }
     // Besides handshakes, of which as many run at a time as there are processors, only the control
     // socket uses these threads; more would only cost memory.
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -71,11 +75,7 @@ pub(crate) fn run(settings: Settings, start: Start) -> Result<(), StartError> {
         let hub = Hub::new(Clock::start(), settings.policies.clone());
         let shared = Shared::new(settings, hub, tls);
         let settings = &shared.settings;
-        let control = ipc::server::bind(
-            &settings.socket,
-            settings.socket_umask,
-            settings.socket_backlog,
-        )?;
+        let control = ipc::server::bind(settings)?;
         let votes = tokio::net::TcpListener::from_std(listener::bind(settings)?)?;
         stop_on_signals(&shared)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
@@ -137,16 +137,21 @@ fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Every client is a file descriptor, so take as many as the system lets us have.
-fn raise_file_limit() {
+/// Every client is a file descriptor, so take as many as the system lets us have. Returns how many
+/// that are, if there is a limit.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!("can't raise the limit of open files: {error}");
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!("can't raise the limit of open files: {error}");
+            limit.current
+        }
     }
 }
 

@@ -75,8 +75,10 @@ fn apply_one(
         ("max_client_send_size", None) => session.max_send = pair.integer(16..=I32_MAX)?,
         ("max_client_receive_size", None) => session.max_receive = pair.integer(16..=I32_MAX)?,
         ("nss_db_dir", None) => settings.identity_dir = value.into(),
-        // There is one server certificate in our identity, whatever its nickname.
-        ("cert_nickname", None) => {}
+        ("cert_nickname", None) => {
+            let text = "Option 'cert_nickname' has no effect: there is one server certificate";
+            return Ok((value != "QNetd Cert").then(|| text.to_owned()));
+        }
         ("heartbeat_interval_min", None) => {
             session.heartbeat_min_ms = pair.integer(1..=i64::from(u32::MAX))?;
         }
@@ -122,6 +124,12 @@ fn apply_one(
                 }
             };
         }
+        ("local_socket_gid", None) => {
+            settings.socket_gid = match value {
+                "" | "-1" => None,
+                _ => Some(group_id(value).ok_or_else(|| pair.invalid())?),
+            };
+        }
         ("local_socket_backlog", None) => settings.socket_backlog = pair.integer(1..=I32_MAX)?,
         ("ipc_max_clients", None) => settings.ipc_max_clients = pair.integer(0..=I32_MAX)?,
         ("ipc_max_receive_size", None) => {
@@ -137,6 +145,19 @@ fn apply_one(
         _ => return Err(SettingError::Unknown(name.to_owned())),
     }
     Ok(None)
+}
+
+/// The id of a group, by number or by its name in `/etc/group` (group(5)).
+fn group_id(group: &str) -> Option<u32> {
+    if let Ok(id) = group.parse() {
+        return Some(id);
+    }
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let mut fields = groups.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| {
+        let is_it = fields.next() == Some(group);
+        is_it.then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
 }
 
 struct Pair<'a> {
@@ -187,6 +208,9 @@ mod tests {
             "dpd_enabled=No",
             "dpd_interval_coefficient=1000",
             "local_socket_umask=777",
+            "local_socket_gid=root",
+            "local_socket_gid=-1",
+            "local_socket_gid=7",
             "local_socket_umask=",
             "ipc_max_clients=0",
             "ipc_max_receive_size=1024",

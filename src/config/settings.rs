@@ -150,6 +150,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Permissions that the control socket does not get.
     pub socket_umask: Option<u32>,
+    /// Group that the control socket belongs to, if not the process's.
+    pub socket_gid: Option<u32>,
     /// Connections to the control socket that the kernel holds.
     pub socket_backlog: i32,
     /// Connections to the control socket at a time; 0 for no limit.
@@ -176,6 +178,7 @@ impl Default for Settings {
             lock_file: PathBuf::from("/var/run/corosync-qnetd/corosync-qnetd.pid"),
             socket: PathBuf::from(DEFAULT_SOCKET),
             socket_umask: None,
+            socket_gid: None,
             socket_backlog: 10,
             ipc_max_clients: 10,
             ipc_max_receive: 4096,

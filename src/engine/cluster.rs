@@ -12,6 +12,7 @@ use crate::wire::{
     Algorithm, ClusterName, ErrorCode, Heuristics, Message, NodeId, NodeInfo, RingId, TieBreaker,
     Vote,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub struct Cluster {
     pub(crate) clients: Vec<Client>,
     pub(crate) leases: LeaseBook,
     pub(crate) decision: Decision,
-    pub(crate) last_grant: Option<Partition>,
+    pub(crate) last_grant: Option<Grant>,
     pub(crate) epoch: u64,
     reports: u64,
 
@@ -65,7 +66,7 @@ pub struct Cluster {
     former_heuristics: Option<(NodeId, Option<Heuristics>)>,
     /// ffsplit: the partition selected last.
     pub(crate) active: Arc<[NodeId]>,
-    /// Repaired lms and 2nodelms: when to look again for a report that is missing.
+    /// Repaired rules: when to look again because a report that is missing has become overdue.
     pub(crate) look_again: Option<Time>,
 }
 
@@ -555,7 +556,11 @@ impl Cluster {
         }
         if self.look_again.is_some_and(|at| at <= now) {
             self.look_again = None;
-            self.reconsider(now, None, out);
+            if self.algorithm == Algorithm::FfSplit {
+                self.ffsplit_recompute(now, None, None, out);
+            } else {
+                self.reconsider(now, None, out);
+            }
         }
     }
 
@@ -644,6 +649,7 @@ impl Cluster {
             if client.ring != report.ring || client.membership.is_none() {
                 // It stopped casting, and would ignore a verdict for the old ring.
                 client.pending_nack = None;
+                client.standing = None;
                 client.report = number;
                 client.reported_at = now;
             }
@@ -788,31 +794,44 @@ impl Cluster {
 
     /// Notes that a partition is about to be told ACK; a changed grant is recorded first.
     pub(crate) fn record_grant(&mut self, partition: &Partition, out: &mut Vec<Action>) {
-        if self.last_grant.as_ref() == Some(partition) {
-            return;
-        }
-        self.last_grant = Some(partition.clone());
-        self.epoch += 1;
-        let members = self
+        let mut heartbeats: BTreeMap<NodeId, u32> = self
             .clients
             .iter()
-            .filter(|c| partition.nodes.contains(&c.node));
-        out.push(Action::Record(Grant {
+            .filter(|client| partition.nodes.contains(&client.node))
+            .map(|client| (client.node, client.heartbeat_ms))
+            .collect();
+        let same = self
+            .last_grant
+            .as_ref()
+            .filter(|grant| grant.partition == *partition && grant.algorithm == self.algorithm);
+        if let Some(last) = same {
+            // A member that was lost may still cast, and for as long as it was recorded with.
+            for (node, ms) in &last.heartbeats {
+                let recorded = heartbeats.entry(*node).or_default();
+                *recorded = (*recorded).max(*ms);
+            }
+            if heartbeats == last.heartbeats {
+                return;
+            }
+        }
+        self.epoch += 1;
+        let grant = Grant {
             cluster: self.name.clone(),
             epoch: self.epoch,
             partition: partition.clone(),
             algorithm: self.algorithm,
-            heartbeats: members
-                .map(|client| (client.node, client.heartbeat_ms))
-                .collect(),
-        }));
+            heartbeats,
+        };
+        self.last_grant = Some(grant.clone());
+        out.push(Action::Record(grant));
     }
 
     /// The view for ffsplit's selection.
-    pub(crate) fn ffsplit_view(&self, leaving: Option<NodeId>) -> ffsplit::View<'_> {
+    pub(crate) fn ffsplit_view(&self, now: Time, leaving: Option<NodeId>) -> ffsplit::View<'_> {
         ffsplit::View {
             clients: &self.clients,
             leaving,
+            now,
             tie_breaker: self.tie_breaker,
             active: &self.active,
             former_heuristics: self.former_heuristics,

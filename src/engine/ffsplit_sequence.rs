@@ -37,14 +37,22 @@ impl Cluster {
         leaving: Option<NodeId>,
         out: &mut Vec<Action>,
     ) -> Vote {
-        if let Some(waiting) = ffsplit::instability(&self.ffsplit_view(leaving)) {
+        if let Some(waiting) = ffsplit::instability(&self.ffsplit_view(now, leaving)) {
             self.phase = Phase::Unstable;
+            self.look_again = self
+                .clients
+                .iter()
+                .filter(|client| self.policy.is_safe() && Some(client.node) != leaving)
+                .filter_map(ffsplit::lists_due)
+                .filter(|due| *due > now)
+                .min();
             let winner = self.decision.winner.clone();
             let rule = self.decision.rule.clone();
             self.decided(now, winner, rule, Some(waiting), out);
             return Vote::WaitForReply;
         }
-        let (winner, rule) = ffsplit::select(&self.ffsplit_view(leaving));
+        self.look_again = None;
+        let (winner, rule) = ffsplit::select(&self.ffsplit_view(now, leaving));
         let nodes: Arc<[NodeId]> = winner
             .iter()
             .flat_map(|p| p.nodes.iter().copied())
@@ -132,10 +140,7 @@ impl Cluster {
             .and_then(|partition| self.leases.blocker(partition.ring, &partition.nodes));
         if let Some(blocker) = blocker {
             self.phase = Phase::WaitingForLeases;
-            let waiting = Waiting::Lease {
-                node: blocker.node,
-                until: blocker.until,
-            };
+            let waiting = blocker.waiting();
             self.decided(now, winner, rule, Some(waiting), out);
             return;
         }

@@ -3,6 +3,7 @@
 //! A lease exists from the moment a node is sent an ACK until there is proof that it no longer
 //! casts it. Nothing that we merely *sent* is proof.
 
+use super::explain::Waiting;
 use super::policy::{ClusterPolicy, LostHolder};
 use super::time::{Time, earlier};
 use crate::wire::{Algorithm, NodeId, RingId};
@@ -106,6 +107,20 @@ pub struct Blocker {
     pub connected: bool,
 }
 
+impl Blocker {
+    /// What is waited for, in words.
+    pub(crate) fn waiting(&self) -> Waiting {
+        if self.connected {
+            Waiting::Confirmation { node: self.node }
+        } else {
+            Waiting::Lease {
+                node: self.node,
+                until: self.until,
+            }
+        }
+    }
+}
+
 impl LeaseBook {
     /// Notes that `node` is being sent an ACK.
     pub fn grant(
@@ -205,7 +220,11 @@ impl LeaseBook {
         let manual = keeps_vote && policy.lost_holder == LostHolder::Manual;
         let deadline = (!manual).then(|| counted_from + lease_time(heartbeat));
         if cause != LeaveCause::ClosedByPeer {
-            lease.holder = Holder::Lost { deadline };
+            // An ffsplit client that came back had cast NACK before: what it was given on an
+            // earlier connection does not last longer because it is lost again.
+            if keeps_vote || lease.is_connected() {
+                lease.holder = Holder::Lost { deadline };
+            }
         } else if !keeps_vote {
             // An ffsplit client casts NACK before it closes.
             self.leases.swap_remove(at);
@@ -300,4 +319,62 @@ fn is_void(lease: &Lease, other: NodeId, ring: RingId) -> bool {
     matches!(lease.holder, Holder::Closed { .. })
         && ring.seq > lease.ring.seq
         && lease.membership.contains(&other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(1);
+    const RING: RingId = RingId::new(1, 4);
+    const HEARTBEAT: Duration = Duration::from_secs(8);
+
+    fn lost(book: &mut LeaseBook, at_ms: u64) {
+        let at = Time::from_millis(at_ms);
+        let policy = ClusterPolicy::SAFE;
+        let nobody = std::iter::empty();
+        book.disconnected(NODE, LeaveCause::DeadPeer, at, HEARTBEAT, &policy, nobody);
+    }
+
+    fn deadline(book: &LeaseBook) -> Option<Time> {
+        book.get(NODE).and_then(Lease::deadline)
+    }
+
+    #[test]
+    fn a_lease_lasts_two_heartbeats_and_a_margin() {
+        assert_eq!(lease_time(HEARTBEAT), Duration::from_millis(17_600));
+        assert_eq!(lease_time(Duration::from_secs(1)), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn an_ffsplit_node_that_returns_without_a_vote_does_not_stretch_its_lease() {
+        let mut book = LeaseBook::default();
+        book.grant(NODE, RING, Arc::new([NODE]), Algorithm::FfSplit);
+        lost(&mut book, 0);
+        lost(&mut book, 17_000);
+        assert_eq!(deadline(&book), Some(Time::from_millis(17_600)));
+        book.grant(NODE, RING, Arc::new([NODE]), Algorithm::FfSplit);
+        lost(&mut book, 20_000);
+        assert_eq!(deadline(&book), Some(Time::from_millis(37_600)));
+    }
+
+    #[test]
+    fn many_lost_nodes_are_kept_as_one() {
+        let mut book = LeaseBook::default();
+        let nobody = std::iter::empty::<(NodeId, RingId)>;
+        for id in 1..=2000u32 {
+            let node = NodeId(id);
+            book.grant(node, RING, Arc::new([node]), Algorithm::FfSplit);
+            let at = Time::from_millis(u64::from(id));
+            let cause = LeaveCause::DeadPeer;
+            book.disconnected(node, cause, at, HEARTBEAT, &ClusterPolicy::SAFE, nobody());
+        }
+        assert!(book.iter().count() <= MAX_ORPHANS);
+        let last = Time::from_millis(2000) + lease_time(HEARTBEAT);
+        assert!(book.blocker(RingId::new(9, 9), &[NodeId(9)]).is_some());
+        book.expire(Time::from_millis(2000));
+        assert!(!book.is_empty());
+        book.expire(last);
+        assert!(book.is_empty());
+    }
 }

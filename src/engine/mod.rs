@@ -11,6 +11,8 @@ pub mod client;
 pub mod cluster;
 pub mod explain;
 mod ffsplit_sequence;
+#[cfg(test)]
+mod grant_tests;
 pub mod lease;
 mod partition_sequence;
 pub mod policy;
@@ -30,6 +32,7 @@ pub use session::{Session, TlsView};
 pub use time::Time;
 
 use crate::wire::{Algorithm, ClusterName, ErrorCode, Message, NodeId, RingId, Vote};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A connection, by a number that is never used twice in a process.
@@ -95,8 +98,9 @@ pub struct Grant {
     pub partition: Partition,
     /// The algorithm.
     pub algorithm: Algorithm,
-    /// The connected nodes of the partition, each with its heartbeat interval in milliseconds.
-    pub heartbeats: Vec<(NodeId, u32)>,
+    /// The nodes of the partition that were connected at one time during the grant, each with its
+    /// longest heartbeat interval in milliseconds.
+    pub heartbeats: BTreeMap<NodeId, u32>,
 }
 
 /// Something that an operator may want to know.

@@ -7,7 +7,7 @@ use super::Action;
 use super::algo::repaired::{Selection, select};
 use super::client::{Client, Verdict};
 use super::cluster::Cluster;
-use super::explain::{Partition, Rule, Waiting};
+use super::explain::{Partition, Rule};
 use super::time::Time;
 use crate::wire::{NodeId, Vote};
 use std::sync::Arc;
@@ -99,16 +99,7 @@ impl Cluster {
             return reply;
         };
         let blocker = self.leases.blocker(partition.ring, &partition.nodes);
-        let waiting = blocker.map(|blocker| {
-            if blocker.connected {
-                Waiting::Confirmation { node: blocker.node }
-            } else {
-                Waiting::Lease {
-                    node: blocker.node,
-                    until: blocker.until,
-                }
-            }
-        });
+        let waiting = blocker.map(|blocker| blocker.waiting());
         let is_blocked = waiting.is_some();
         self.decided(now, Some(partition.clone()), rule, waiting, out);
         if !is_blocked && !winners.is_empty() {

@@ -3,13 +3,13 @@
 use super::command::{Command, CommandError, parse};
 use super::json::{ClusterStatus, Status};
 use super::render::{self, Counts};
+use crate::config::Settings;
 use crate::engine::snapshot::ClusterSnapshot;
 use crate::net::server::Shared;
 use crate::telemetry::events;
 use crate::wire::ClusterName;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub struct SocketError {
 ///
 /// # Errors
 /// The path can't be bound.
-pub fn bind(path: &Path, umask: Option<u32>, backlog: i32) -> Result<UnixListener, SocketError> {
+pub fn bind(settings: &Settings) -> Result<UnixListener, SocketError> {
+    let path = settings.socket.as_path();
     let bound = || -> io::Result<UnixListener> {
         if let Err(error) = std::fs::remove_file(path) {
             if error.kind() != io::ErrorKind::NotFound {
@@ -40,10 +41,13 @@ pub fn bind(path: &Path, umask: Option<u32>, backlog: i32) -> Result<UnixListene
         }
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
-        if let Some(umask) = umask {
+        if settings.socket_gid.is_some() {
+            std::os::unix::fs::chown(path, None, settings.socket_gid)?;
+        }
+        if let Some(umask) = settings.socket_umask {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777 & !umask))?;
         }
-        socket.listen(backlog)?;
+        socket.listen(settings.socket_backlog)?;
         socket.set_nonblocking(true)?;
         UnixListener::from_std(socket.into())
     };

@@ -341,11 +341,21 @@ impl Connection {
         }
     }
 
-    /// Writes what can be written now.
+    /// Writes what can be written now. What is queued is taken only when everything before it has
+    /// been written, so that a client that reads slowly, but reads, does not count as stuck.
     fn flush(&mut self) -> Result<(), End> {
-        self.collect();
-        self.write()?;
-        Ok(())
+        loop {
+            if self.wire.is_empty() {
+                self.collect();
+                if self.wire.is_empty() {
+                    return Ok(());
+                }
+            }
+            self.write()?;
+            if !self.wire.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {

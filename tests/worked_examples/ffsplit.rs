@@ -412,6 +412,17 @@ const ROWS: &[Row] = &[
     },
     // A lost holder of the vote: closed after 1.5 heartbeats, it may cast for 2 and a margin.
     Row {
+        id: "D1-lists",
+        text: "
+            start: none
+            A, B connect @1.4 => -
+            A cfg{1,2}        => A: re ASK_LATER
+            A mem{1,2}@1.4    => A: re WAIT
+            wait 17s          => -
+              safe (D1)       => A: push ACK
+        ",
+    },
+    Row {
         id: "D7",
         text: "
             start: end of F04
@@ -470,6 +481,7 @@ one_test_per_row! {
     f27 = "F27",
     f28 = "F28",
     f29 = "F29",
+    d1_lists = "D1-lists",
     d7 = "D7",
     d16 = "D16",
 }

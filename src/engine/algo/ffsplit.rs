@@ -4,6 +4,7 @@
 use super::client_of;
 use crate::engine::client::{Client, heuristics_score};
 use crate::engine::explain::{Partition, Rule, Waiting};
+use crate::engine::time::Time;
 use crate::wire::{Heuristics, NodeId, TieBreaker};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(crate) struct View<'a> {
     pub(crate) clients: &'a [Client],
     /// A client that is leaving. It is no candidate; the reference counts it as connected.
     pub(crate) leaving: Option<NodeId>,
+    pub(crate) now: Time,
     pub(crate) tie_breaker: TieBreaker,
     /// The sender of the message that is handled, and the heuristics that were stored for it.
     pub(crate) former_heuristics: Option<(NodeId, Option<Heuristics>)>,
@@ -84,13 +86,19 @@ pub(crate) fn select(view: &View<'_>) -> (Option<Partition>, Rule) {
 
 impl View<'_> {
     fn present(&self) -> impl Iterator<Item = &Client> + Clone {
-        self.clients
-            .iter()
-            .filter(|client| Some(client.node) != self.leaving)
+        self.clients.iter().filter(|client| self.is_present(client))
     }
 
     fn present_client(&self, node: NodeId) -> Option<&Client> {
-        client_of(self.clients, node).filter(|client| Some(client.node) != self.leaving)
+        client_of(self.clients, node).filter(|client| self.is_present(client))
+    }
+
+    /// A client that does not send its lists would hold up its cluster for ever; the repaired
+    /// rules leave it out after a while (protocol spec, D1).
+    fn is_present(&self, client: &Client) -> bool {
+        let is_given_up =
+            self.repaired && lists_due(client).is_some_and(|deadline| deadline <= self.now);
+        Some(client.node) != self.leaving && !is_given_up
     }
 
     /// Whether the client of a listed node counts as connected.
@@ -115,6 +123,11 @@ impl View<'_> {
             _ => node.heuristics,
         }
     }
+}
+
+/// When a client that has not sent both lists is no longer waited for.
+pub(crate) fn lists_due(client: &Client) -> Option<Time> {
+    (!client.has_both_lists()).then(|| client.reported_at + client.heartbeat() * 2)
 }
 
 struct Candidate<'a> {
