@@ -28,7 +28,10 @@ enum Command {
     Serve(serve::Serve),
     /// Show clusters, nodes, partitions, who holds the vote and why
     Status(status::Status),
-    /// State that unreachable nodes of a cluster are down and no longer hold its vote
+    /// State that the unreachable nodes of a cluster are down, so that others may have its vote.
+    ///
+    /// Make sure first that they are down: switch them off. A node that still runs may go on
+    /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
 }
 

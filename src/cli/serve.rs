@@ -14,8 +14,7 @@ use std::time::SystemTime;
 /// Options of `qarbiter serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// Keep certificates, lock and control socket in this directory; it is made if need be.
-    /// Without it, the places of corosync-qnetd are used
+    /// Keep certificates, lock and control socket here [default: where corosync-qnetd has them]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Address or host name to listen on [default: all addresses]
@@ -39,9 +38,16 @@ pub(crate) struct Serve {
     /// Most connections, 0 for no limit
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     max_clients: usize,
-    /// Advanced settings, as for corosync-qnetd, and rules=safe|reference, vote_leases=on|off,
-    /// lost_holder=timed|manual, also for one cluster: rules[NAME]=reference
-    #[arg(short = 'S', long = "set", value_name = "NAME=VALUE[,...]")]
+    /// Advanced settings, those of corosync-qnetd and our own:
+    /// rules=safe|reference, vote_leases=on|off, lost_holder=timed|manual,
+    /// each also for one cluster (rules[NAME]=reference);
+    /// max_pending_clients=N, init_timeout=MS
+    #[arg(
+        short = 'S',
+        long = "set",
+        value_name = "NAME=VALUE[,...]",
+        verbatim_doc_comment
+    )]
     set: Vec<String>,
     /// Log every message
     #[arg(short, long)]
@@ -163,7 +169,7 @@ fn joining(settings: &Settings, store: &Store) -> String {
         );
     }
     help += &format!(
-        "Joining by hand: see the README. The nodes' CA certificate is {}.{port}",
+        "Joining by hand: see the README. The nodes' CA certificate:\n  {}{port}",
         store.ca_path().display()
     );
     help

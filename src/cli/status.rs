@@ -60,7 +60,7 @@ fn table(status: &ArbiterStatus) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "qarbiter {} on {}, TLS {}{certificates}; {} connections, {} clusters",
+        "qarbiter {} on {}, TLS {}{certificates}; connections: {}, clusters: {}",
         status.version,
         status.address,
         status.tls,
@@ -159,8 +159,8 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
     if let Some(sums) = &cluster.quorum {
         writeln!(
             text,
-            "  Quorum:    {} of {} votes, the arbiter has {}; nodes that may fail: {} with the \
-             arbiter, {} without",
+            "  Quorum:    {} of {} votes, the arbiter has {}; from a complete cluster may fail: \
+             {} with the arbiter, {} without",
             sums.quorum,
             sums.expected_votes,
             sums.device_votes,

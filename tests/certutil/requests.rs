@@ -91,14 +91,14 @@ fn what_other_tools_make_is_signed() {
         let shown = sandbox
             .run(
                 "openssl",
-                &["x509", "-inform", "DER", "-in", &path, "-noout", "-text"],
+                &[
+                    "x509", "-inform", "DER", "-in", &path, "-noout", "-text", "-nameopt",
+                    "RFC2253",
+                ],
             )
             .ok()
             .stdout;
-        assert!(
-            shown.contains(&format!("Subject: CN = {name}\n")),
-            "{shown}"
-        );
+        assert!(shown.contains(&format!("Subject: CN={name}\n")), "{shown}");
         assert!(shown.contains("Version: 3 (0x2)"), "{shown}");
         let extensions: Vec<_> = shown
             .lines()

@@ -113,9 +113,9 @@ fn both_quorate(samples: &[Sample]) -> Vec<String> {
             }
             for other in samples {
                 let between = pair[0].end <= other.begin && other.end <= pair[1].begin;
-                if let Some(view) = quorate(other).filter(|_| between)
-                    && view.members.is_disjoint(&before.members)
-                {
+                let rival = quorate(other)
+                    .filter(|view| between && view.members.is_disjoint(&before.members));
+                if let Some(view) = rival {
                     conflicts.push(format!(
                         "node {} was quorate with {:?} while node {} was quorate with {:?}, {:?} after the first sample",
                         pair[0].node,
