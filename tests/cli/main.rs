@@ -12,6 +12,10 @@
 mod background;
 mod flags;
 mod lab;
-
+mod nodes;
 mod qnetd;
+mod release;
+mod report;
 mod serve;
+mod status;
+mod tool;
