@@ -32,7 +32,7 @@ impl Background {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.0.cast_signed()).unwrap();
+        let pid = Pid::from_raw(self.0.try_into().unwrap()).unwrap();
         // It may be gone already.
         let _gone = kill_process(pid, signal);
     }
@@ -53,15 +53,9 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if !self.ends_at_once() {
+        if Path::new(&format!("/proc/{}", self.0)).exists() {
             self.signal(Signal::KILL);
         }
-    }
-}
-
-impl Background {
-    fn ends_at_once(&self) -> bool {
-        !Path::new(&format!("/proc/{}", self.0)).exists()
     }
 }
 

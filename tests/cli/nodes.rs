@@ -12,7 +12,7 @@ use qarbiter::tls::{ClientSettings, Identity};
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// How long an answer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,10 +37,7 @@ pub(crate) fn foreign_certificates(
     let name = CertificateName::new(cluster).unwrap();
     let signed = issuer.sign(request.der(), &name, SystemTime::now());
     let identity = Identity {
-        chain: vec![
-            CertificateDer::from(signed.unwrap().der),
-            issuer.identity().ca,
-        ],
+        chain: vec![signed.unwrap().der, issuer.identity().ca],
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
     };
     client_config(ClientSettings {

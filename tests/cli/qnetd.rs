@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::lab::{Lab, THEIR_QNETD, run};
+use crate::nodes::Cluster;
 
 fn answers(address: &str, port: u16) -> bool {
     let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
@@ -129,4 +130,18 @@ fn instances_live_side_by_side() {
     // The end of one is not the end of the others.
     assert_eq!(running[0].end_with(Signal::TERM).0, Some(0));
     assert!(answers("127.0.0.1", labs[1].port) && answers("127.0.0.1", labs[2].port));
+}
+
+/// A stock node sends its options and lists in one go. The least queue that can be set is enough
+/// for it, because it reads the answers.
+#[tokio::test]
+async fn the_least_send_queue_is_enough_for_a_stock_node() {
+    let lab = Lab::new();
+    for program in [Path::new(THEIR_QNETD), &lab.named("corosync-qnetd")] {
+        let flags = ["-f", "-s", "off", "-S", "max_client_send_buffers=2"];
+        let running = lab.start(&lab.qnetd(program, &flags));
+        let alpha = Cluster::new(running.address, "alpha", &[1, 2]);
+        let nodes = tokio::spawn(async move { alpha.whole().await.len() }).await;
+        assert_eq!(nodes.ok(), Some(2), "{program:?}:\n{}", running.log());
+    }
 }
