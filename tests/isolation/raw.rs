@@ -59,7 +59,10 @@ impl Raw {
         loop {
             assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "closed");
             match self.decoder.next(&mut &byte[..]) {
-                Some(Frame::Message { kind, .. }) if kind == MessageType::VoteInfo => {}
+                Some(Frame::Message {
+                    kind: MessageType::VoteInfo,
+                    ..
+                }) if expected != MessageType::VoteInfo => {}
                 Some(Frame::Message { kind, body }) => {
                     assert_eq!(kind, expected);
                     return Options::decode(&body).unwrap();
