@@ -109,11 +109,25 @@ impl Cluster {
         let ring = ring(self.configured[0], 1);
         let mut nodes = Vec::new();
         for node in &self.configured {
-            nodes.push(self.join(*node, ring, &self.configured).await);
+            let mut node = self.join(*node, ring, &self.configured).await;
+            // One after the other, so that the arbiter hears everything in the same order each time.
+            in_time(node.heartbeat()).await.unwrap();
+            nodes.push(node);
         }
         settle(&mut nodes).await;
         nodes
     }
+}
+
+/// Splits a cluster of two into rings 1.2 and 2.2, in the same order each time.
+pub(crate) async fn split(nodes: &mut [Node]) {
+    for (node, number) in nodes.iter_mut().zip([1, 2]) {
+        in_time(node.see(ring(number, 2), &ids(&[number])))
+            .await
+            .unwrap();
+        in_time(node.heartbeat()).await.unwrap();
+    }
+    settle(nodes).await;
 }
 
 pub(crate) fn ring(node: u32, seq: u64) -> RingId {

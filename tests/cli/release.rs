@@ -6,7 +6,7 @@ use qarbiter::engine::Verdict;
 use qarbiter::wire::Algorithm;
 
 use crate::lab::{Lab, Outcome, QARBITER, run};
-use crate::nodes::{Cluster, ids, in_time, ring, settle};
+use crate::nodes::{Cluster, in_time, split};
 
 fn qarbiter(lab: &Lab, command: &str, cluster: &str) -> Outcome {
     run(Command::new(QARBITER)
@@ -25,9 +25,7 @@ async fn a_lost_holder_keeps_the_vote_until_it_is_released() {
         ..Cluster::new(arbiter.address, "lima", &[1, 2])
     };
     let mut nodes = lima.whole().await;
-    in_time(nodes[0].see(ring(1, 2), &ids(&[1]))).await.unwrap();
-    in_time(nodes[1].see(ring(2, 2), &ids(&[2]))).await.unwrap();
-    settle(&mut nodes).await;
+    split(&mut nodes).await;
     let mut survivor = nodes.pop().unwrap();
     assert_eq!(in_time(survivor.vote()).await.unwrap(), Verdict::Nack);
     let holder = nodes.pop().unwrap();

@@ -7,7 +7,7 @@ use qarbiter::wire::{ClusterName, ErrorCode};
 use rustix::process::Signal;
 
 use crate::lab::{Lab, QARBITER, Running, run};
-use crate::nodes::{Cluster, ids, in_time, ring, settle};
+use crate::nodes::{Cluster, in_time, ring, settle, split};
 
 /// The log's lines without the time.
 fn lines(arbiter: &Running) -> Vec<String> {
@@ -29,9 +29,7 @@ async fn each_thing_has_its_line() {
     let mut arbiter = lab.start(&lab.serve(&[]));
     let alpha = Cluster::new(arbiter.address, "alpha", &[1, 2]).with_certificates(&lab.state());
     let mut nodes = alpha.whole().await;
-    in_time(nodes[0].see(ring(1, 2), &ids(&[1]))).await.unwrap();
-    in_time(nodes[1].see(ring(2, 2), &ids(&[2]))).await.unwrap();
-    settle(&mut nodes).await;
+    split(&mut nodes).await;
     drop(nodes.pop());
     arbiter.logged(&["node 2", "left"]);
     arbiter.end_with(Signal::TERM);

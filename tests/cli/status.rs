@@ -2,12 +2,11 @@
 
 use std::process::Command;
 
-use qarbiter::client::Node;
 use qarbiter::ipc::json::{ClusterStatus, Status};
 use qarbiter::wire::Algorithm;
 
 use crate::lab::{Lab, Outcome, QARBITER, Running, run};
-use crate::nodes::{Cluster, in_time, ring, settle};
+use crate::nodes::{Cluster, ids, in_time, ring, settle, split};
 
 fn ask(lab: &Lab, more: &[&str]) -> Outcome {
     let mut command = Command::new(QARBITER);
@@ -66,17 +65,6 @@ async fn nobody_is_there_yet() {
     assert_eq!(json.address, arbiter.address.to_string());
     assert!(json.client_cert_required && json.clusters.is_empty());
     assert_eq!((json.tls.as_str(), json.connections), ("supported", 0));
-}
-
-/// Makes the two nodes see only themselves.
-async fn split(nodes: &mut [Node]) {
-    in_time(nodes[0].see(ring(1, 2), &crate::nodes::ids(&[1])))
-        .await
-        .unwrap();
-    in_time(nodes[1].see(ring(2, 2), &crate::nodes::ids(&[2])))
-        .await
-        .unwrap();
-    settle(nodes).await;
 }
 
 #[tokio::test]
@@ -168,9 +156,7 @@ async fn a_split_shows_who_has_the_vote_and_why() {
 
     // Healed: both again, and the old rings are gone.
     for node in &mut nodes {
-        in_time(node.see(ring(1, 3), &crate::nodes::ids(&[1, 2])))
-            .await
-            .unwrap();
+        in_time(node.see(ring(1, 3), &ids(&[1, 2]))).await.unwrap();
     }
     settle(&mut nodes).await;
     let (table, json) = status(&lab);

@@ -10,7 +10,7 @@ use qarbiter::client::Node;
 use qarbiter::wire::{Algorithm, Heuristics, Message, TieBreaker};
 
 use crate::lab::{Lab, Outcome, Running, THEIR_QNETD, run};
-use crate::nodes::{Cluster, ids, in_time, ring, settle};
+use crate::nodes::{Cluster, in_time, ring, settle, split};
 
 const THEIR_TOOL: &str = "/usr/bin/corosync-qnetd-tool";
 
@@ -139,9 +139,7 @@ async fn whole_and_split_clusters() {
     assert_eq!(seen.matches("Cluster \"").count(), 2, "{seen}");
 
     for alpha in &mut alphas {
-        in_time(alpha[0].see(ring(1, 2), &ids(&[1]))).await.unwrap();
-        in_time(alpha[1].see(ring(2, 2), &ids(&[2]))).await.unwrap();
-        settle(alpha).await;
+        split(alpha).await;
     }
     let seen = compare(&daemons);
     assert_eq!(seen.matches("(NACK)").count(), 1, "{seen}");
