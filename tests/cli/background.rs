@@ -1,0 +1,128 @@
+//! `corosync-qnetd` without `-f`: it goes to the background.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::lab::{Lab, THEIR_QNETD, run};
+
+/// A process in the background; it ends with this value.
+struct Background(u32);
+
+impl Background {
+    /// The one whose id is in the lock file.
+    fn of(lab: &Lab) -> Self {
+        let text = fs::read_to_string(lab.path("lock")).unwrap();
+        Self(text.trim_end().parse().unwrap())
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.0)).unwrap()
+    }
+
+    /// Its session: field 6 of stat, counted from behind the name.
+    fn session(&self) -> u32 {
+        let stat = self.proc("stat");
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(3).unwrap().parse().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.try_into().unwrap()).unwrap();
+        // It may be gone already.
+        let _gone = kill_process(pid, signal);
+    }
+
+    fn ends(&self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        // Whoever adopted it may take a while to notice the end.
+        let lives = || {
+            fs::read_to_string(format!("/proc/{}/stat", self.0))
+                .is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        while lives() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        !lives()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if Path::new(&format!("/proc/{}", self.0)).exists() {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+#[test]
+fn it_returns_when_the_port_answers() {
+    let lab = Lab::new();
+    for program in [Path::new(THEIR_QNETD), &lab.named("corosync-qnetd")] {
+        let started = run(&mut lab.qnetd(program, &["-s", "off"]));
+        let answers = TcpStream::connect(("127.0.0.1", lab.port)).is_ok();
+        assert_eq!(started.code, Some(0), "{}", started.stderr);
+        assert_eq!((&*started.stdout, &*started.stderr), ("", ""));
+        let daemon = Background::of(&lab);
+        if !program.starts_with("/usr") {
+            // The reference returns before it listens.
+            assert!(answers, "it returned before the port answers");
+        }
+        assert_eq!(daemon.proc("comm"), "corosync-qnetd\n", "{program:?}");
+        assert_eq!(daemon.session(), daemon.0, "a session of its own");
+        let command = daemon.proc("cmdline");
+        assert!(command.starts_with(program.to_str().unwrap()), "{command}");
+        for stream in ["0", "1", "2"] {
+            let file = fs::read_link(format!("/proc/{}/fd/{stream}", daemon.0)).unwrap();
+            assert_eq!(file, Path::new("/dev/null"), "{program:?}: stream {stream}");
+        }
+        daemon.signal(Signal::TERM);
+        assert!(daemon.ends(), "{program:?} goes on after SIGTERM");
+        assert!(!lab.socket().exists());
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_seen() {
+    let lab = Lab::new();
+    let ours = lab.named("corosync-qnetd");
+    let failed = run(&mut lab.qnetd(&ours, &[]));
+    assert_eq!(failed.code, Some(1));
+    let text = "there are no certificates in";
+    assert!(failed.stderr.contains(text), "{}", failed.stderr);
+
+    let taken = TcpListener::bind(("127.0.0.1", lab.port)).unwrap();
+    let failed = run(&mut lab.qnetd(&ours, &["-s", "off"]));
+    assert_eq!(failed.code, Some(1));
+    assert!(
+        failed.stderr.contains("can't listen on"),
+        "{}",
+        failed.stderr
+    );
+    drop(taken);
+
+    let started = run(&mut lab.qnetd(&ours, &["-s", "off"]));
+    assert_eq!(started.code, Some(0), "{}", started.stderr);
+    let daemon = Background::of(&lab);
+    let second = run(&mut lab.qnetd(&ours, &["-s", "off"]));
+    assert_eq!(second.code, Some(1));
+    assert!(second.stderr.contains("Another instance is running"));
+    let pid = fs::read_to_string(lab.path("lock")).unwrap();
+    assert_eq!(pid, format!("{}\n", daemon.0), "the lock file changed");
+}
+
+#[test]
+fn the_tool_stops_it() {
+    let lab = Lab::new();
+    let ours = lab.named("corosync-qnetd");
+    assert_eq!(run(&mut lab.qnetd(&ours, &["-s", "off"])).code, Some(0));
+    let daemon = Background::of(&lab);
+    let tool = lab.named("corosync-qnetd-tool");
+    let stopped = run(Command::new(tool).arg("-Hp").arg(lab.socket()));
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert!(daemon.ends());
+}
