@@ -17,9 +17,12 @@ pub mod lease;
 mod partition_sequence;
 pub mod policy;
 pub mod quorum;
+mod reference_sequence;
 pub mod registry;
+mod requests;
 pub mod session;
 pub mod snapshot;
+mod telling;
 pub mod time;
 
 pub use client::{Peer, Verdict};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::CloseReason;
+use crate::wire::{Message, NodeInfo, Vote};
 
 const HEARTBEAT_MS: u32 = 8000;
 
