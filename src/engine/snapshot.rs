@@ -42,6 +42,8 @@ pub struct ClientSnapshot {
     pub last_vote: Option<Vote>,
     /// Last ACK or NACK.
     pub verdict: Option<Verdict>,
+    /// The verdict for its present membership, if it was given one.
+    pub standing: Option<Verdict>,
     /// Why, in words.
     pub why: Option<String>,
 }
@@ -163,6 +165,7 @@ fn client_snapshot(client: &Client) -> ClientSnapshot {
         heuristics: client.heuristics,
         last_vote: client.last_vote,
         verdict: client.last_verdict,
+        standing: client.standing_verdict(),
         why: client.why.as_ref().map(|rule| rule.to_string()),
     }
 }

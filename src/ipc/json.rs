@@ -33,7 +33,7 @@ pub struct ClusterStatus {
     pub tie_breaker: String,
     /// `reference` or `safe`.
     pub rules: String,
-    /// Nodes that were told that they have the vote.
+    /// Nodes that were told that they have the vote in their present membership.
     pub vote_held_by: Vec<u32>,
     /// The last decision and its reason.
     pub decision: String,
@@ -89,7 +89,7 @@ pub struct NodeStatus {
     pub heuristics: Option<String>,
     /// Last vote as sent.
     pub last_vote: Option<String>,
-    /// `ACK` or `NACK`.
+    /// `ACK` or `NACK` for its present membership; none while it waits for one.
     pub verdict: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -137,7 +137,7 @@ impl From<&ClusterSnapshot> for ClusterStatus {
     fn from(cluster: &ClusterSnapshot) -> Self {
         let connected: Vec<u32> = cluster.clients.iter().map(|client| client.node.0).collect();
         let has_vote = |client: &&crate::engine::snapshot::ClientSnapshot| {
-            client.verdict == Some(Verdict::Ack)
+            client.standing == Some(Verdict::Ack)
         };
         let mut partitions: Vec<PartitionStatus> = Vec::new();
         let mut absent: Vec<u32> = Vec::new();
@@ -210,7 +210,7 @@ impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
             configured: client.configured.iter().map(|node| node.id.0).collect(),
             heuristics: client.heuristics.map(|heuristics| heuristics.to_string()),
             last_vote: client.last_vote.map(|vote| vote.to_string()),
-            verdict: client.verdict.map(|verdict| verdict.vote().to_string()),
+            verdict: client.standing.map(|verdict| verdict.vote().to_string()),
             reason: client.why.clone(),
         }
     }
