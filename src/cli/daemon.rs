@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The arbiter can't be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error(transparent)]
+    #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
@@ -38,6 +38,16 @@ pub(crate) enum StartError {
     Socket(#[from] ipc::server::SocketError),
     #[error("can't start: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What to do about a directory that we may not use.
+fn hint(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Dir(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "; run as root, or with another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
+        }
+        _ => "",
+    }
 }
 
 /// Everything that a start needs besides the settings.
@@ -69,6 +79,8 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(processors + 1)
+        // Clients that always have something to say must not keep us from listening to others.
+        .event_interval(7)
         .build()?;
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.

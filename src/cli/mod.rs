@@ -3,6 +3,7 @@
 pub mod certutil;
 mod daemon;
 mod detach;
+mod getopt;
 mod qnetd;
 mod release;
 mod serve;

@@ -1,12 +1,13 @@
 //! `corosync-qnetd`: the reference's command line (protocol spec, section 9.1).
 
 use super::daemon::{self, Start, StartError};
+use super::getopt::{self, Flags};
 use super::{complain, detach};
 use crate::config::{Family, SettingError, Settings, advanced};
 use crate::pki::Store;
 use crate::telemetry::log::{self, Sinks};
+use crate::telemetry::syslog::Syslog;
 use crate::wire::{Algorithm, MessageType, TlsSupport};
-use lexopt::prelude::*;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ const NAME: &str = "corosync-qnetd";
 
 const USAGE: &str = "\
 usage: corosync-qnetd [-46dfhv] [-l listen_addr] [-p listen_port] [-s tls]
-                      [-c client_cert_required] [-m max_clients] [-S option=value[,option2=value2,...]]
+              [-c client_cert_required] [-m max_clients] [-S option=value[,option2=value2,...]]
 ";
 
 /// What the command line asks for.
@@ -36,7 +37,7 @@ enum FlagError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error(transparent)]
-    Usage(#[from] lexopt::Error),
+    Usage(#[from] getopt::FlagError),
 }
 
 /// Runs the command.
@@ -54,7 +55,7 @@ pub(crate) fn main(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
         Err(error) => {
             complain(NAME, &error);
             if matches!(error, FlagError::Usage(_)) {
-                eprint!("{USAGE}");
+                print!("{USAGE}");
             }
             ExitCode::FAILURE
         }
@@ -62,7 +63,7 @@ pub(crate) fn main(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
-    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut flags = Flags::new(arguments, b"46dfhv", b"lpscmS");
     let mut run = Run {
         settings: Settings::default(),
         foreground: false,
@@ -70,33 +71,25 @@ fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
         warnings: Vec::new(),
     };
     let settings = &mut run.settings;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('4') => settings.family = Family::V4,
-            Short('6') => settings.family = Family::V6,
-            Short('d') => run.debug = true,
-            Short('f') => run.foreground = true,
-            Short('h') => return Ok(Wanted::Usage),
-            Short('v') => return Ok(Wanted::Version),
-            Short('l') => settings.listen = Some(text(&mut parser)?),
-            Short('p') => settings.set_port(&text(&mut parser)?)?,
-            Short('s') => settings.set_tls(&text(&mut parser)?)?,
-            Short('c') => settings.set_client_cert(&text(&mut parser)?)?,
-            Short('m') => settings.set_max_clients(&text(&mut parser)?)?,
-            Short('S') => run
-                .warnings
-                .extend(advanced::apply(settings, &text(&mut parser)?)?),
-            other => return Err(other.unexpected().into()),
+    while let Some((flag, value)) = flags.next()? {
+        let value = value.to_string_lossy();
+        match flag {
+            b'4' => settings.family = Family::V4,
+            b'6' => settings.family = Family::V6,
+            b'd' => run.debug = true,
+            b'f' => run.foreground = true,
+            b'h' => return Ok(Wanted::Usage),
+            b'v' => return Ok(Wanted::Version),
+            b'l' => settings.listen = Some(value.into_owned()),
+            b'p' => settings.set_port(&value)?,
+            b's' => settings.set_tls(&value)?,
+            b'c' => settings.set_client_cert(&value)?,
+            b'm' => settings.set_max_clients(&value)?,
+            _ => run.warnings.extend(advanced::apply(settings, &value)?),
         }
     }
     settings.policies.check()?;
     Ok(Wanted::Run(Box::new(run)))
-}
-
-/// The value of a flag; unlike lexopt, `-S a=b` and `-Sa=b` mean the same to getopt(3), and an
-/// equals sign directly behind a flag belongs to the value.
-fn text(parser: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
-    parser.value()?.string()
 }
 
 impl Run {
@@ -116,17 +109,24 @@ impl Run {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(NAME, &error);
+                // Where there is a system log, it is what operators look at.
+                if let Ok(syslog) = Syslog::open(NAME) {
+                    let _ = syslog.send(tracing::Level::ERROR, &error.to_string());
+                }
                 ExitCode::FAILURE
             }
         }
     }
 
     fn serve(self, sinks: Sinks) -> Result<(), StartError> {
-        let detached = !self.foreground;
-        if detached {
+        if !self.foreground {
             detach::leave_session(NAME)?;
         }
         let _log = log::start(sinks)?;
+        self.run()
+    }
+
+    fn run(self) -> Result<(), StartError> {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
@@ -134,12 +134,9 @@ impl Run {
             TlsSupport::Unsupported => None,
             _ => Some(Store::open(&self.settings.identity_dir)?),
         };
+        let detached = !self.foreground;
         let ready = Box::new(move || if detached { detach::announce() } else { Ok(()) });
-        let result = daemon::run(self.settings, Start { identity, ready });
-        if let Err(error) = &result {
-            tracing::error!("{error}");
-        }
-        result
+        daemon::run(self.settings, Start { identity, ready })
     }
 }
 
@@ -232,6 +229,6 @@ mod tests {
             };
             assert_eq!(error.to_string(), text);
         }
-        assert!(run(&["-x"]).is_err() && run(&["stray"]).is_err() && run(&["-p"]).is_err());
+        assert!(run(&["-x"]).is_err() && run(&["-p"]).is_err());
     }
 }

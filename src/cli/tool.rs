@@ -1,10 +1,10 @@
 //! `corosync-qnetd-tool` (protocol spec, section 10.5).
 
 use super::complain;
+use super::getopt::{FlagError, Flags};
 use crate::config::settings::DEFAULT_SOCKET;
 use crate::ipc::client::{AskError, ask};
 use crate::ipc::command::quoted;
-use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -34,7 +34,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             complain(NAME, &error);
-            eprint!("{USAGE}");
+            print!("{USAGE}");
             return ExitCode::from(1);
         }
     };
@@ -64,20 +64,19 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Request>, lexopt::Error> {
-    let mut parser = lexopt::Parser::from_args(arguments);
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Request>, FlagError> {
+    let mut flags = Flags::new(arguments.collect(), b"Hhlsv", b"cp");
     let mut operation = None;
     let (mut verbose, mut cluster, mut socket) = (false, None, PathBuf::from(DEFAULT_SOCKET));
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('H') => operation = Some("shutdown "),
-            Short('h') => return Ok(None),
-            Short('l') => operation = Some("list "),
-            Short('s') => operation = Some("status "),
-            Short('v') => verbose = true,
-            Short('c') => cluster = Some(parser.value()?),
-            Short('p') => socket = parser.value()?.into(),
-            other => return Err(other.unexpected()),
+    while let Some((flag, value)) = flags.next()? {
+        match flag {
+            b'H' => operation = Some("shutdown "),
+            b'h' => return Ok(None),
+            b'l' => operation = Some("list "),
+            b's' => operation = Some("status "),
+            b'v' => verbose = true,
+            b'c' => cluster = Some(value),
+            _ => socket = value.into(),
         }
     }
     Ok(operation.map(|operation| Request {

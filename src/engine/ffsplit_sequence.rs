@@ -6,7 +6,7 @@
 use super::algo::ffsplit;
 use super::client::{Todo, Verdict};
 use super::cluster::Cluster;
-use super::explain::Waiting;
+use super::explain::{Partition, Waiting};
 use super::time::Time;
 use super::{Action, Rule};
 use crate::wire::{NodeId, Vote};
@@ -76,13 +76,16 @@ impl Cluster {
                 client.expects = None;
             }
         }
-        self.decided(now, winner, rule, None, out);
         self.phase = Phase::SendingNacks;
-        let why = Arc::new(self.decision.rule.clone());
+        let why = Arc::new(rule.clone());
+        if let Some(node) = losers.first() {
+            let waiting = Waiting::Confirmation { node: *node };
+            self.decided(now, winner.clone(), rule.clone(), Some(waiting), out);
+        }
         for node in losers {
             self.ffsplit_push(now, node, Verdict::Nack, &why, out);
         }
-        self.ffsplit_advance(now, out);
+        self.ffsplit_carry_out(now, winner, rule, out);
         let blocked = self.phase == Phase::WaitingForLeases
             && sender
                 .and_then(|node| self.client(node))
@@ -129,6 +132,16 @@ impl Cluster {
         }
         let winner = self.decision.winner.clone();
         let rule = self.decision.rule.clone();
+        self.ffsplit_carry_out(now, winner, rule, out);
+    }
+
+    fn ffsplit_carry_out(
+        &mut self,
+        now: Time,
+        winner: Option<Partition>,
+        rule: Rule,
+        out: &mut Vec<Action>,
+    ) {
         if let Some(client) = self.clients.iter().find(|client| client.todo == Todo::Nack) {
             let waiting = Waiting::Confirmation { node: client.node };
             self.decided(now, winner, rule, Some(waiting), out);

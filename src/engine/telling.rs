@@ -80,11 +80,7 @@ impl Cluster {
             pushed,
         }));
         let Some(verdict) = Verdict::from_vote(vote) else {
-            if vote != Vote::NoChange
-                && client
-                    .standing
-                    .is_some_and(|(told, _)| told == Verdict::Nack)
-            {
+            if vote != Vote::NoChange {
                 // It stops casting, so it has to be told again.
                 client.standing = None;
             }

@@ -49,7 +49,7 @@ pub enum CommandError {
 pub fn parse(line: &[u8]) -> Result<Command, CommandError> {
     let words = words(line);
     let mut words = words.iter().map(Vec::as_slice);
-    let Some(first) = words.next() else {
+    let Some(first) = words.next().filter(|word| !word.is_empty()) else {
         return Err(CommandError::Empty);
     };
     match first.to_ascii_lowercase().as_slice() {

@@ -201,7 +201,7 @@ impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
     fn from(client: &crate::engine::snapshot::ClientSnapshot) -> Self {
         Self {
             node: client.node.0,
-            address: client.address.to_string(),
+            address: crate::telemetry::events::plain(&client.address).to_owned(),
             tls: client.tls,
             certificate_verified: client.verified,
             heartbeat_ms: client.heartbeat_ms,

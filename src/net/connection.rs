@@ -8,7 +8,7 @@ use super::server::{PendingSlot, Shared};
 use crate::engine::{Action, ConnId, LeaveCause, Session, TlsView};
 use crate::telemetry::events;
 use crate::tls::{ClusterAuthorisation, TlsError, TlsSession};
-use crate::wire::{ClusterName, Frame, FrameDecoder};
+use crate::wire::{ClusterName, Frame, FrameDecoder, TlsSupport};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes taken from the socket at a time.
-const READ_SIZE: usize = 4096;
+/// Bytes taken from the socket at a time, and the most that is handled before others get a turn.
+const READ_SIZE: usize = 2048;
 
 /// Queued replies that are written before more of what the client sent is looked at.
 const FLUSH_AT: usize = 8;
@@ -123,6 +123,7 @@ impl Connection {
     async fn exchange(&mut self) -> Result<std::convert::Infallible, End> {
         let far = Instant::now() + NEVER;
         let mut sleep = pin!(sleep_until(far));
+        let mut handled = 0;
         loop {
             self.flush()?;
             if let Some(closing) = self.outbox.closing() {
@@ -146,7 +147,14 @@ impl Connection {
             };
             match input {
                 Some(input) if input.is_empty() => return Err(End::Eof),
-                Some(input) => self.receive(input).await?,
+                Some(input) => {
+                    handled += input.len();
+                    self.receive(input).await?;
+                    if handled >= READ_SIZE {
+                        handled = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 None => {}
             }
         }
@@ -236,7 +244,7 @@ impl Connection {
             if was_clear && self.tls.is_some() {
                 return Ok(input.to_vec());
             }
-            if self.outbox.waiting() >= FLUSH_AT {
+            if self.outbox.waiting() >= FLUSH_AT.min(self.outbox.limit() / 2) {
                 self.flush()?;
             }
         }
@@ -380,6 +388,7 @@ impl Connection {
         let now = self.shared.hub.clock().now();
         let conn = self.session.conn();
         let node = self.session.node();
+        let tls_required = self.shared.policy.tls == TlsSupport::Required;
         let session = &mut self.session;
         if let Some(name) = session.cluster().cloned().filter(|_| node.is_some()) {
             let result = self.shared.hub.with_cluster(&name, |guarded, actions| {
@@ -390,7 +399,18 @@ impl Connection {
                 events::report_for(&actions, &self.address, &mut self.refusals);
             }
         }
-        events::ended(&self.address, session.cluster(), node, end);
+        match (session.cluster(), node) {
+            (Some(cluster), None) if self.refusals == 0 => {
+                let hint = if matches!(end, End::Eof) && self.tls.is_none() && tls_required {
+                    "; it may be set to clear text (quorum.device.net.tls: off), \
+                     but TLS is required here (setting -s)"
+                } else {
+                    ""
+                };
+                events::gone(&self.address, cluster, &format_args!("{end}{hint}"));
+            }
+            (cluster, node) => events::ended(&self.address, cluster, node, end),
+        }
     }
 }
 

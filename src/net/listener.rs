@@ -26,15 +26,22 @@ pub enum ListenError {
         error: io::Error,
     },
     /// The port can't be bound.
-    #[error(
-        "can't listen on {address}: {error}; is another vote server running? (settings -l, -p)"
-    )]
+    #[error("can't listen on {address}: {error}; {} (settings -l, -p)", hint(.error))]
     Bind {
         /// The last address that was tried.
         address: SocketAddr,
         /// Why.
         error: io::Error,
     },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "is another vote server running?",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges",
+        _ => "choose another address or port",
+    }
 }
 
 /// Binds the first address that can be bound.

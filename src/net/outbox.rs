@@ -87,6 +87,11 @@ impl Outbox {
         std::mem::take(&mut queue.messages)
     }
 
+    /// How many messages there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many messages wait to be taken.
     pub(super) fn waiting(&self) -> usize {
         lock(&self.queue).messages.len()

@@ -1,7 +1,7 @@
 //! One line for each thing that an operator cares about.
 
 use super::budget::Budget;
-use crate::engine::{Action, Event, LeaveCause, Verdict};
+use crate::engine::{Action, Event, LeaveCause, Verdict, Waiting};
 use crate::wire::{ClusterName, ErrorCode, NodeId};
 use std::fmt::Display;
 use std::time::Instant;
@@ -57,6 +57,7 @@ pub fn report_for(actions: &[Action], address: &str, refusals: &mut u32) {
 }
 
 fn log_event(event: &Event, address: &str, refusals: &mut u32) {
+    let address = plain(address);
     match event {
         Event::Joined {
             cluster,
@@ -65,7 +66,7 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
             algorithm,
         } => info!(
             "cluster {cluster:?}: node {node} connected from {} ({}, {})",
-            peer.address,
+            plain(&peer.address),
             match (peer.tls, peer.verified) {
                 (true, true) => "TLS, certificate verified",
                 (true, false) => "TLS, no certificate",
@@ -88,7 +89,7 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
             };
             info!(
                 "cluster {cluster:?}: node {node} at {} left: {how}",
-                peer.address
+                plain(&peer.address)
             );
         }
         Event::Told {
@@ -116,7 +117,13 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
             let how = if *pushed { "told" } else { "answered" };
             debug!("cluster {cluster:?}: node {node} {how} {vote}");
         }
-        Event::Decided { cluster, decision } => info!("cluster {cluster:?}: {decision}"),
+        Event::Decided { cluster, decision } => match decision.waiting {
+            // Short states on the way to a decision.
+            Some(Waiting::MembershipDiffers { .. } | Waiting::Confirmation { .. }) => {
+                debug!("cluster {cluster:?}: {decision}");
+            }
+            _ => info!("cluster {cluster:?}: {decision}"),
+        },
         Event::LeaseEnded {
             cluster,
             node,
@@ -150,7 +157,7 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
         } => warn!(
             "cluster {cluster:?}: node {node} at {} uses clear text, so nobody knows who it is; \
              set -s req here and quorum.device.net.tls: required on the nodes",
-            peer.address
+            plain(&peer.address)
         ),
         Event::LongLease {
             cluster,
@@ -165,21 +172,38 @@ fn log_event(event: &Event, address: &str, refusals: &mut u32) {
     }
 }
 
-/// A connection ended; nodes have their own line for it.
+/// A client named its cluster, was not refused anything, and left without joining.
+pub(crate) fn gone(address: &str, cluster: &ClusterName, end: &dyn Display) {
+    let address = plain(address);
+    if may_be_loud() {
+        warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
+    } else {
+        debug!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
+    }
+}
+
+/// A connection ended; nodes have their own line for it, and refusals have had theirs.
 pub(crate) fn ended(
     address: &str,
     cluster: Option<&ClusterName>,
     node: Option<NodeId>,
     end: &dyn Display,
 ) {
+    let address = plain(address);
     match (cluster, node) {
         (Some(cluster), Some(node)) => {
             debug!("client {address} (cluster {cluster:?}, node {node}): {end}");
         }
-        (Some(cluster), None) if may_be_loud() => {
-            warn!("client {address} (cluster {cluster:?}): gone before it joined: {end}");
-        }
-        (_, None) | (None, _) => debug!("client {address}: {end}"),
+        (Some(cluster), None) => debug!("client {address} (cluster {cluster:?}): {end}"),
+        (None, _) => debug!("client {address}: {end}"),
+    }
+}
+
+/// An address for people: an IPv4 client of an IPv6 socket without the prefix that marks it.
+pub(crate) fn plain(address: &str) -> &str {
+    match address.strip_prefix("::ffff:") {
+        Some(v4) if v4.contains('.') => v4,
+        _ => address,
     }
 }
 

@@ -57,7 +57,7 @@ async fn nobody_is_there_yet() {
     let arbiter = arbiter(&lab);
     let (table, json) = status(&lab);
     let first = format!(
-        "qarbiter {} on {}, TLS supported, client certificates required; 0 connections, 0 clusters\n",
+        "qarbiter {} on {}, TLS supported, client certificates required; connections: 0, clusters: 0\n",
         env!("CARGO_PKG_VERSION"),
         arbiter.address
     );
@@ -113,7 +113,7 @@ async fn a_split_shows_who_has_the_vote_and_why() {
     }
     has(
         &lines,
-        "Quorum: 2 of 3 votes, the arbiter has 1; nodes that may fail: 1 with the arbiter, 0 without",
+        "Quorum: 2 of 3 votes, the arbiter has 1; from a complete cluster may fail: 1 with the arbiter, 0 without",
     );
     assert!(
         !lines.iter().any(|line| line.starts_with("Warning:")),
