@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::ipc;
+use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
@@ -73,12 +74,10 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
         settings.max_pending = settings.max_pending.min(half);
     }
-    // Besides handshakes, of which as many run at a time as there are processors, only the control
-    // socket uses these threads; more would only cost memory.
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(processors + 1)
+        // For handshakes, and one for the control socket; more would only cost memory.
+        .max_blocking_threads(HandshakePool::threads() + 1)
         // Clients that always have something to say must not keep us from listening to others.
         .event_interval(7)
         .build()?;

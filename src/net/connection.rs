@@ -199,12 +199,9 @@ impl Connection {
                 continue;
             };
             let plain = if tls.state().handshaking {
-                let step = self
-                    .shared
-                    .handshakes
-                    .step(tls, input)
-                    .await
-                    .ok_or(End::Runtime)?;
+                // Boxed, so that a connection does not keep room for it all its life.
+                let step = Box::pin(self.shared.handshakes.step(tls, input));
+                let step = step.await.ok_or(End::Runtime)?;
                 self.after_step(step)?
             } else {
                 self.decrypt(tls, &input)?

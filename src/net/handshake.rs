@@ -7,7 +7,7 @@ use crate::tls::{Received, TlsError, TlsSession};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Runs steps of handshakes on threads of their own, as many at a time as there are processors,
+/// Runs steps of handshakes on threads of their own, at most on half of the processors at a time,
 /// in the order in which they came.
 #[derive(Debug, Clone)]
 pub struct HandshakePool {
@@ -29,10 +29,15 @@ pub struct Step {
 impl HandshakePool {
     /// A pool for this machine.
     pub fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            slots: Arc::new(Semaphore::new(processors)),
+            slots: Arc::new(Semaphore::new(Self::threads())),
         }
+    }
+
+    /// How many threads handshakes use on this machine.
+    pub fn threads() -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        processors.div_ceil(2)
     }
 
     /// Feeds bytes from the peer to a session that is still in its handshake. `None` if the
