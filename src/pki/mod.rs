@@ -9,14 +9,17 @@
 //! - [`ca`] makes certificates,
 //! - [`csr`] reads and checks certificate requests,
 //! - [`name`] says which cluster names may have a certificate,
+//! - [`profile`] says what new keys and certificates are like,
 //! - [`store`] keeps the identity on disk; nothing else knows the names of its files.
 
 pub mod ca;
 pub mod csr;
 mod dir;
 pub mod name;
+pub mod profile;
 pub mod store;
 
 pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};
+pub use profile::{KeyKind, Profile, ProfileError, Years};
 pub use store::{Origin, ServerIdentity, SignedCluster, Store, StoreError};
