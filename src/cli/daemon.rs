@@ -90,8 +90,9 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let hub = Hub::new(Clock::start(), settings.policies.clone());
         let shared = Shared::new(Live::new(settings, tls), hub);
         let settings = shared.live().settings.clone();
-        let control = ipc::server::bind(&settings)?;
+        // The port first: where it is taken, no control socket is left behind.
         let votes = tokio::net::TcpListener::from_std(listener::bind(&settings)?)?;
+        let control = ipc::server::bind(&settings)?;
         let upkeep = Upkeep::start(shared.clone(), start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
