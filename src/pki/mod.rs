@@ -16,6 +16,7 @@ pub mod ca;
 pub mod csr;
 mod dir;
 pub mod name;
+pub mod nss;
 pub mod profile;
 pub mod store;
 
