@@ -29,8 +29,7 @@ const ITERATIONS_WITH_PASSWORD: u32 = 10_000;
 const PBES2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13");
 const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
 const AES_256_CBC: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42");
-pub(super) const HMAC_SHA256: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.2.9");
+pub(super) const HMAC_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.2.9");
 
 /// An encrypted value as it is stored.
 #[derive(Sequence)]
@@ -64,14 +63,17 @@ pub(super) type Salt = [u8; 32];
 pub(super) type Key = Zeroizing<[u8; 32]>;
 
 /// Random bytes from the operating system.
-pub(super) fn random<const N: usize>() -> [u8; N] {
+pub(in crate::pki) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     OsRng.fill_bytes(&mut bytes);
     bytes
 }
 
 pub(super) fn malformed(error: impl std::fmt::Display) -> NssError {
-    NssError::damaged(KEYS, format_args!("an encrypted value is malformed ({error})"))
+    NssError::damaged(
+        KEYS,
+        format_args!("an encrypted value is malformed ({error})"),
+    )
 }
 
 /// The key from which the keys of all values of a database are derived.

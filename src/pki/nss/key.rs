@@ -71,8 +71,12 @@ pub(super) fn id_of(certificate: &CertificateDer<'_>) -> Result<[u8; 20], NssErr
 
 /// The modulus without leading zeros, or the point.
 fn public_number(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, NssError> {
-    let damaged =
-        || NssError::damaged(CERTIFICATES, "the public key of a certificate is unreadable");
+    let damaged = || {
+        NssError::damaged(
+            CERTIFICATES,
+            "the public key of a certificate is unreadable",
+        )
+    };
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| damaged())?;
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => Ok(unpadded(key.modulus).to_vec()),

@@ -58,8 +58,7 @@ fn derive(pass_key: &PassKey, entry_salt: &[u8]) -> Result<Secrets, NssError> {
             .finalize(),
     ));
     let hmac = |parts: [&[u8]; 2]| -> Result<Zeroizing<[u8; 20]>, NssError> {
-        let mut mac =
-            Hmac::<Sha1>::new_from_slice(chained.as_slice()).map_err(malformed)?;
+        let mut mac = Hmac::<Sha1>::new_from_slice(chained.as_slice()).map_err(malformed)?;
         for part in parts {
             mac.update(part);
         }

@@ -26,8 +26,9 @@ mod read;
 mod schema;
 mod write;
 
+pub(super) use crypto::random;
 pub use error::NssError;
 pub(super) use file::Opened;
-pub(super) use read::{Certificate, Database};
+pub(super) use read::Database;
 pub(super) use schema::{CERTIFICATES, KEYS};
-pub(super) use write::{Entry, Images, Role, add_key, create, remove_keys, replace_certificate};
+pub(super) use write::{Entry, Role, add_key, create, remove_keys, replace_certificate};

@@ -27,6 +27,11 @@ pub(in crate::pki) struct Certificate {
 }
 
 impl Certificate {
+    /// What joins it to its key.
+    pub(in crate::pki) fn key_id(&self) -> &[u8] {
+        &self.key_id
+    }
+
     /// Start of the validity in seconds since 1970; the certificate may be damaged.
     fn not_before(&self) -> Option<i64> {
         let (_, parsed) = X509Certificate::from_der(&self.der).ok()?;

@@ -2,7 +2,7 @@
 
 use md5::Md5;
 use rusqlite::types::Value;
-use rusqlite::{params_from_iter, OptionalExtension};
+use rusqlite::{OptionalExtension, params_from_iter};
 use rustls::pki_types::CertificateDer;
 use sha1::{Digest, Sha1};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -74,21 +74,25 @@ pub(in crate::pki) fn create(entries: &[Entry<'_>]) -> Result<Images, NssError> 
     })
 }
 
-/// Puts a certificate in the place of all those of the same name.
+/// Puts a certificate in the place of all those of the same name. `former` are the certificates
+/// whose public keys are of no use any more; NSS keeps some as objects of their own.
 pub(in crate::pki) fn replace_certificate(
     certificates: &Opened,
     entry: &Entry<'_>,
+    former: &[CertificateDer<'_>],
 ) -> Result<(), NssError> {
-    let statement = format!(
-        "DELETE FROM {PUBLIC} WHERE {class} = ?1 AND {label} = ?2",
-        class = column(a::CLASS),
-        label = column(a::LABEL),
-    );
-    execute(
-        certificates,
-        &statement,
-        [blob(class::CERTIFICATE), blob(entry.nickname.as_bytes())],
-    )?;
+    let delete = |kind: &[u8], attribute, value: &[u8]| {
+        let statement = format!(
+            "DELETE FROM {PUBLIC} WHERE {} = ?1 AND {} = ?2",
+            column(a::CLASS),
+            column(attribute),
+        );
+        execute(certificates, &statement, [blob(kind), blob(value)])
+    };
+    delete(class::CERTIFICATE, a::LABEL, entry.nickname.as_bytes())?;
+    for certificate in former {
+        delete(class::PUBLIC_KEY, a::ID, &id_of(certificate)?)?;
+    }
     add_certificate(certificates, entry)
 }
 
@@ -142,10 +146,8 @@ pub(in crate::pki) fn add_key(
             secrets,
         } => {
             row.push((a::KEY_TYPE, key_type::RSA.to_vec()));
-            for (attribute, value) in [
-                (a::MODULUS, modulus),
-                (a::PUBLIC_EXPONENT, public_exponent),
-            ] {
+            for (attribute, value) in [(a::MODULUS, modulus), (a::PUBLIC_EXPONENT, public_exponent)]
+            {
                 sign(object, attribute, value)?;
                 row.push((attribute, value.clone()));
             }
@@ -249,10 +251,12 @@ struct Names {
 impl Names {
     fn of(der: &CertificateDer<'_>) -> Result<Self, NssError> {
         let damaged = |reason: &dyn std::fmt::Display| {
-            NssError::damaged(CERTIFICATES, format_args!("a certificate is damaged ({reason})"))
+            NssError::damaged(
+                CERTIFICATES,
+                format_args!("a certificate is damaged ({reason})"),
+            )
         };
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(|error| damaged(&error))?;
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|error| damaged(&error))?;
         let number = certificate.raw_serial();
         // Longer ones are not allowed in certificates (RFC 5280, 4.1.2.2) and need a longer frame.
         let length = u8::try_from(number.len())
@@ -271,12 +275,7 @@ fn code_name(kind: &str, object: u32, attribute: u32) -> String {
     format!("sig_{kind}_{object:08x}_{attribute:08x}")
 }
 
-fn set_meta(
-    keys: &Opened,
-    id: &str,
-    item1: &[u8],
-    item2: Option<Vec<u8>>,
-) -> Result<(), NssError> {
+fn set_meta(keys: &Opened, id: &str, item1: &[u8], item2: Option<Vec<u8>>) -> Result<(), NssError> {
     let statement = "INSERT INTO metaData (id, item1, item2) VALUES (?1, ?2, ?3)";
     let item2 = item2.map_or(Value::Null, Value::Blob);
     execute(
@@ -308,8 +307,13 @@ fn insert(
     object: u32,
     row: Vec<(u32, Vec<u8>)>,
 ) -> Result<(), NssError> {
-    let columns: Vec<_> = row.iter().map(|(attribute, _)| column(*attribute)).collect();
-    let places: Vec<_> = (2..columns.len() + 2).map(|place| format!("?{place}")).collect();
+    let columns: Vec<_> = row
+        .iter()
+        .map(|(attribute, _)| column(*attribute))
+        .collect();
+    let places: Vec<_> = (2..columns.len() + 2)
+        .map(|place| format!("?{place}"))
+        .collect();
     let statement = format!(
         "INSERT INTO {table} (id, {}) VALUES (?1, {})",
         columns.join(", "),
