@@ -155,12 +155,16 @@ pub(super) fn check_issued_by(
 ) -> Result<(), CaError> {
     let certificate = parse(certificate)?;
     let issuer = parse(issuer)?;
-    certificate
-        .verify_signature(Some(issuer.public_key()))
-        .map_err(|_| CaError::OtherIssuer {
+    let named = certificate.issuer().as_raw() == issuer.subject().as_raw();
+    let signed = certificate.verify_signature(Some(issuer.public_key()));
+    if named && signed.is_ok() {
+        Ok(())
+    } else {
+        Err(CaError::OtherIssuer {
             subject: certificate.subject().to_string(),
             issuer: issuer.subject().to_string(),
         })
+    }
 }
 
 impl Clone for KeyedCertificate {

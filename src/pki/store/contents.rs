@@ -34,16 +34,25 @@ impl Contents {
         })
     }
 
-    /// The CA's certificate.
+    /// The CA's certificate. Its own signature is checked, so that damage does not go unnoticed;
+    /// not so that of an old CA, whose algorithm proves nothing any more: nodes know the
+    /// certificate itself.
     pub(super) fn ca(&self, dir: &IdentityDir) -> Result<CertificateDer<'static>, StoreError> {
-        match self {
-            Self::Nss(database) => Ok(database
+        let ca = match self {
+            Self::Nss(database) => database
                 .certificate(CA_NICKNAME)
                 .map_err(|source| unusable(dir, source))?
                 .der
-                .clone()),
-            Self::Former(former) => Ok(former.ca.certificate.clone()),
+                .clone(),
+            Self::Former(former) => former.ca.certificate.clone(),
+        };
+        let damaged = |error: ca::CaError| self.damaged(dir, error);
+        let parsed = ca::parse(&ca).map_err(damaged)?;
+        let own = parsed.subject().as_raw() == parsed.issuer().as_raw();
+        if own && csr::check_algorithm(&parsed.signature_algorithm.algorithm).is_ok() {
+            ca::check_issued_by(&ca, &ca).map_err(damaged)?;
         }
+        Ok(ca)
     }
 
     /// The CA with its key.
