@@ -1,9 +1,11 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
 pub mod certutil;
+mod config;
 mod daemon;
 mod detach;
 mod getopt;
+mod options;
 mod qnetd;
 mod release;
 mod serve;
@@ -34,6 +36,8 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// Check or show the settings, and where each comes from
+    Config(config::Config),
 }
 
 /// Where a running arbiter is found.
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Config(config) => config.run(),
         },
     }
 }
