@@ -3,11 +3,10 @@
 use super::daemon::{self, Start, StartError};
 use super::getopt::{self, Flags};
 use super::{complain, detach};
-use crate::config::{CommandLine, ConfigErrors, Family, FlagError, Loaded, LogLevel, Sources};
-use crate::pki::Store;
+use crate::config::{CommandLine, ConfigErrors, Family, FlagError, Loaded, Sources};
 use crate::telemetry::log::{self, Sinks};
 use crate::telemetry::syslog::Syslog;
-use crate::wire::{Algorithm, MessageType, TlsSupport};
+use crate::wire::{Algorithm, MessageType};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -123,11 +122,11 @@ impl Run {
     fn load_and_serve(self) -> Result<(), RunError> {
         let sources = Sources::of_process(None, self.command_line);
         let loaded = sources.load()?;
-        Ok(serve(loaded, self.foreground)?)
+        Ok(serve(loaded, sources, self.foreground)?)
     }
 }
 
-fn serve(loaded: Loaded, foreground: bool) -> Result<(), StartError> {
+fn serve(loaded: Loaded, sources: Sources, foreground: bool) -> Result<(), StartError> {
     if !foreground {
         detach::leave_session(NAME)?;
     }
@@ -135,15 +134,11 @@ fn serve(loaded: Loaded, foreground: bool) -> Result<(), StartError> {
     let _log = log::start(Sinks {
         stderr: foreground,
         syslog: Some(NAME.to_owned()),
-        debug: settings.log_level == LogLevel::Debug,
+        debug: settings.debug,
     })?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let identity = match settings.session.tls {
-        TlsSupport::Unsupported => None,
-        _ => Some(Store::open(&settings.identity_dir)?),
-    };
     let ready = Box::new(move || {
         if foreground {
             Ok(())
@@ -151,7 +146,8 @@ fn serve(loaded: Loaded, foreground: bool) -> Result<(), StartError> {
             detach::announce()
         }
     });
-    daemon::run(settings, Start { identity, ready })
+    let reload = daemon::reload_from(sources);
+    daemon::run(settings, Start { reload, ready })
 }
 
 fn version() -> String {
@@ -177,6 +173,7 @@ fn version() -> String {
 mod tests {
     use super::*;
     use crate::config::Settings;
+    use crate::wire::TlsSupport;
 
     fn run(arguments: &[&str]) -> Result<Run, LineError> {
         match parse(arguments.iter().map(OsString::from).collect())? {
@@ -211,7 +208,7 @@ mod tests {
         .unwrap_or_else(|error| panic!("{error}"));
         assert!(run.foreground);
         let settings = settings(run);
-        assert_eq!(settings.log_level, LogLevel::Debug);
+        assert!(settings.debug);
         assert_eq!(settings.family, Family::V4);
         assert_eq!(settings.listen.as_deref(), Some("127.0.0.1"));
         assert_eq!((settings.port, settings.max_clients), (15403, 7));

@@ -3,7 +3,7 @@
 use super::complain;
 use super::daemon::{self, Start, StartError};
 use super::options::Options;
-use crate::config::{Loaded, LogLevel, Settings};
+use crate::config::{Loaded, Settings, Sources};
 use crate::pki::{Origin, Store};
 use crate::telemetry::log::{self, Sinks};
 use crate::wire::TlsSupport;
@@ -38,7 +38,7 @@ impl Serve {
                 return ExitCode::FAILURE;
             }
         };
-        match serve(loaded) {
+        match serve(loaded, sources) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(NAME, &error);
@@ -48,12 +48,12 @@ impl Serve {
     }
 }
 
-fn serve(loaded: Loaded) -> Result<(), StartError> {
+fn serve(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
     let settings = loaded.settings;
     let _log = log::start(Sinks {
         stderr: true,
         syslog: None,
-        debug: settings.log_level == LogLevel::Debug,
+        debug: settings.debug,
     })?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -80,13 +80,8 @@ fn serve(loaded: Loaded) -> Result<(), StartError> {
         }
         Ok(())
     });
-    daemon::run(
-        settings,
-        Start {
-            identity: identity.map(|(store, _)| store),
-            ready,
-        },
-    )
+    let reload = daemon::reload_from(sources);
+    daemon::run(settings, Start { reload, ready })
 }
 
 /// What to do on the nodes.

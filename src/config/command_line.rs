@@ -6,7 +6,7 @@
 use super::error::Origin;
 use super::keys::{self, Key};
 use super::layers::{Assignment, state_dir};
-use super::settings::{Family, LogLevel};
+use super::settings::Family;
 use super::value::{Dialect, Field as _, Value};
 use crate::wire::ClusterName;
 use std::path::{Path, PathBuf};
@@ -106,9 +106,7 @@ impl CommandLine {
 
     /// `-d`: every message is logged.
     pub fn debug(&mut self) {
-        if let Some(value) = LogLevel::Debug.show() {
-            self.give("log", "level", "-d", value);
-        }
+        self.give("log", "level", "-d", Value::Text(keys::DEBUG.to_owned()));
     }
 
     /// `-S`: advanced settings.

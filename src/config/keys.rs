@@ -164,6 +164,11 @@ macro_rules! policy {
     };
 }
 
+const INFO: &str = "info";
+
+/// The log level of `-d`.
+pub(super) const DEBUG: &str = "debug";
+
 const I32_MAX: i64 = i32::MAX as i64;
 const U32_MAX: i64 = u32::MAX as i64;
 const MAX_MS: i64 = 600_000;
@@ -344,8 +349,19 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("paths", "lock_file", File, Restart,
         "File that keeps a second instance out, with the process id.", field!(lock_file))
         .advanced("lock_file"),
-    Key::new("log", "level", Word(&["info", "debug"]), AtOnce,
-        "How much is logged; debug has every message.", field!(log_level)),
+    Key::new("log", "level", Word(&[INFO, DEBUG]), AtOnce,
+        "How much is logged; debug has every message.",
+        Access::Arbiter(
+            |settings| Some(Value::Text(if settings.debug { DEBUG } else { INFO }.to_owned())),
+            |settings, value| {
+                settings.debug = match value {
+                    Some(Value::Text(level)) if level.eq_ignore_ascii_case(DEBUG) => true,
+                    Some(Value::Text(level)) if level.eq_ignore_ascii_case(INFO) => false,
+                    _ => return Err(Refused),
+                };
+                Ok(())
+            },
+        )),
 ];
 
 /// The key with this section and name.

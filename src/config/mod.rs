@@ -27,7 +27,7 @@ pub(crate) use environment::DETACHED_VARIABLE;
 pub use environment::{CONFIG_VARIABLE, STATE_DIR_VARIABLE};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use policies::{ClusterPolicies, PolicySettings};
-pub use settings::{Family, LogLevel, Settings};
+pub use settings::{Family, Settings};
 pub use show::example;
 pub use sources::{DEFAULT_FILE, Loaded, Sources};
 pub use value::Value;

@@ -52,6 +52,16 @@ impl fmt::Display for Change {
     }
 }
 
+/// The new settings as far as they take effect at once, and the old ones where a restart is needed.
+pub fn in_force(old: &Settings, new: &Settings) -> Settings {
+    let mut settings = new.clone();
+    for key in KEYS.iter().filter(|key| key.effect == Effect::Restart) {
+        let kept = key.set(&mut settings, None, key.get(old, None).as_ref());
+        debug_assert!(kept.is_ok(), "{key:?} can't have the value that it has");
+    }
+    settings
+}
+
 /// Tells what changed and when it takes effect.
 pub fn compare(old: &Settings, new: &Settings) -> Changes {
     let named = old.policies.names().chain(new.policies.names());

@@ -23,16 +23,6 @@ pub enum Family {
     V6,
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogLevel {
-    /// What an operator may have to know.
-    #[default]
-    Info,
-    /// Every message of every client too, `-d`.
-    Debug,
-}
-
 /// All settings of one arbiter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -80,8 +70,8 @@ pub struct Settings {
     pub ipc_max_receive: usize,
     /// Longest answer on the control socket, bytes.
     pub ipc_max_send: usize,
-    /// How much is logged.
-    pub log_level: LogLevel,
+    /// Detail in the log, `-d`.
+    pub debug: bool,
 }
 
 impl Default for Settings {
@@ -109,7 +99,7 @@ impl Default for Settings {
             ipc_max_clients: 10,
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
-            log_level: LogLevel::Info,
+            debug: false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Family, LogLevel};
+use super::settings::Family;
 
 /// A value as a TOML file has it. A setting that has none is `None` of an `Option`.
 #[derive(Debug, Clone, PartialEq)]
@@ -277,7 +277,6 @@ macro_rules! words {
 }
 
 words!(Family: "both" => Family::Both, "ipv4" => Family::V4, "ipv6" => Family::V6);
-words!(LogLevel: "info" => LogLevel::Info, "debug" => LogLevel::Debug);
 words!(TlsSupport: "required" | "req" => TlsSupport::Required, "on" => TlsSupport::Supported,
     "off" => TlsSupport::Unsupported);
 words!(Rules: "safe" => Rules::Safe, "reference" => Rules::Reference);
