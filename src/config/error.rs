@@ -186,7 +186,7 @@ const SIMILAR: f64 = 0.8;
 const ONE_SLIP: f64 = 0.9;
 
 /// How much nearer a key is because it is in the section where it was looked for.
-const SAME_SECTION: f64 = 0.1;
+const SAME_SECTION: f64 = 0.05;
 
 fn similarity(one: &str, other: &str) -> f64 {
     let one = one.to_ascii_lowercase();
@@ -208,8 +208,10 @@ pub(super) fn advice_for_key(section: Option<&str>, name: &str) -> String {
     let candidates = KEYS
         .iter()
         .filter(|key| !in_cluster || key.is_for_clusters());
+    // Of equally near ones the first.
     let nearest = candidates
         .clone()
+        .rev()
         .map(|key| {
             let bonus = if Some(key.section) == home {
                 SAME_SECTION
