@@ -13,6 +13,7 @@ mod status;
 mod tool;
 mod upkeep;
 
+use crate::config::ConfigErrors;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -53,11 +54,12 @@ struct Where {
 }
 
 impl Where {
-    fn socket(&self) -> PathBuf {
+    /// The socket that is named, or the one of the file and the environment.
+    fn socket(&self) -> Result<PathBuf, ConfigErrors> {
         match (&self.socket, &self.state_dir) {
-            (Some(socket), _) => socket.clone(),
-            (None, Some(dir)) => crate::config::settings::socket_in(dir),
-            (None, None) => crate::config::settings::DEFAULT_SOCKET.into(),
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(dir)) => Ok(crate::config::settings::socket_in(dir)),
+            (None, None) => crate::config::control_socket(),
         }
     }
 }
