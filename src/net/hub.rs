@@ -341,11 +341,11 @@ mod tests {
         })
         .unwrap();
         for heartbeat_ms in (100_000..120_000).rev().step_by(10) {
-            hub.with_cluster(&name, |guarded, _| {
+            hub.with_cluster(&name, |guarded, actions| {
                 let before = guarded.cluster.poll_timeout().unwrap();
                 guarded
                     .cluster
-                    .set_options(now, NODE, Some(heartbeat_ms), None);
+                    .set_options(now, NODE, Some(heartbeat_ms), None, actions);
                 assert!(guarded.cluster.poll_timeout().unwrap() < before);
             })
             .unwrap();
