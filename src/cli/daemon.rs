@@ -62,7 +62,11 @@ pub(crate) struct Start {
 /// Reads the settings again where they came from.
 pub(crate) fn reload_from(sources: Sources) -> Reload {
     Box::new(move || {
-        let loaded = sources.load().map_err(|errors| errors.to_string())?;
+        // A line of the log has room for all of them, one after the other.
+        let loaded = sources.load().map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            all.join("; ")
+        })?;
         Ok(loaded.settings)
     })
 }

@@ -1,6 +1,6 @@
 //! The configuration file: TOML, in which every setting has a section and a name.
 
-use super::error::{ConfigError, Origin, Problem, advice_for_key, advice_for_section, quoted};
+use super::error::{ConfigError, Origin, Problem, advice_for_key, advice_for_section};
 use super::keys::{self, CLUSTER_SECTION, Key, SECTIONS};
 use super::layers::Assignment;
 use super::value::{Kind, Value};
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
+use toml_writer::ToTomlKey as _;
 
 /// Reads the text of a file. What is right of it comes with what is wrong.
 pub(super) fn read(path: &Arc<Path>, text: &str) -> (Vec<Assignment>, Vec<ConfigError>) {
@@ -79,7 +80,7 @@ impl Reader<'_> {
                 DeValue::Table(_) => self.wrong(
                     offset,
                     Problem::UnknownSection {
-                        name: name.to_owned(),
+                        name: name.to_toml_key(),
                         advice: advice_for_section(name),
                     },
                 ),
@@ -92,7 +93,7 @@ impl Reader<'_> {
                 _ => self.wrong(
                     offset,
                     Problem::UnknownKey {
-                        name: name.to_owned(),
+                        name: name.to_toml_key(),
                         advice: advice_for_key(None, name),
                     },
                 ),
@@ -110,7 +111,7 @@ impl Reader<'_> {
                 _ => self.wrong(
                     name.span().start,
                     Problem::NotASection {
-                        name: format!("{CLUSTER_SECTION}.{}", quoted(name.get_ref())),
+                        name: format!("{CLUSTER_SECTION}.{}", name.get_ref().to_toml_key()),
                     },
                 ),
             }
@@ -124,7 +125,7 @@ impl Reader<'_> {
                 None => self.wrong(
                     name.span().start,
                     Problem::UnknownKey {
-                        name: format!("{section}.{}", name.get_ref()),
+                        name: format!("{section}.{}", name.get_ref().to_toml_key()),
                         advice: advice_for_key(Some(section), name.get_ref()),
                     },
                 ),

@@ -371,13 +371,15 @@ fn unknown_names_come_with_the_nearest() {
         ),
         (
             "[cluster]\nrules = \"safe\"",
-            "cluster.\"rules\" is a section: write [cluster.\"rules\"]",
+            "cluster.rules is a section: write [cluster.rules]",
         ),
         (
             "tls = true",
             "1:1: tls is a section: write [tls], and its settings below it",
         ),
         ("[[tls]]", "tls is a section"),
+        // No name can pass for something else.
+        ("\"a\\nb\" = 1", "there is no setting \"a\\nb\"; there are"),
     ] {
         let errors = from_file(text).unwrap_err().to_string();
         assert!(errors.contains(expected), "{text}:\n{errors}");
@@ -649,6 +651,24 @@ fn some_settings() -> impl Strategy<Value = BTreeMap<usize, u8>> {
 }
 
 proptest! {
+    /// Whatever is in the file: there are settings, or errors that say where.
+    #[test]
+    fn any_text_gives_an_answer(text in "[a-z\\[\\]\"'=.,{}#0-9\u{e4}\n\t -]{0,60}", known in 0..VALUES.len()) {
+        let (path, good, _) = VALUES[known];
+        for text in [text.clone(), format!("{path} = {text}"), format!("{path} = {good}\n{text}")] {
+            let Err(errors) = from_file(&text) else { continue };
+            for error in &errors {
+                let super::ConfigError::At { place: Origin::File { line, column, .. }, .. } = error else {
+                    panic!("{error}");
+                };
+                // The end of the file is a place too.
+                prop_assert!((1..=text.matches('\n').count() + 1).contains(line), "{error}");
+                let longest = text.split('\n').map(|line| line.chars().count()).max();
+                prop_assert!((1..=longest.unwrap_or(0) + 1).contains(column), "{error}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_shown_means_the_same_in_a_file(
         chosen in some_settings(),
