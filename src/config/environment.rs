@@ -1,6 +1,7 @@
 //! Environment variables: `QARBITER_SECTION_NAME` for every setting.
 
-use super::error::{ConfigError, Origin, Problem, advice_for_variable, quoted};
+use super::advice::advice_for_variable;
+use super::error::{ConfigError, Origin, Problem, quoted};
 use super::keys::KEYS;
 use super::layers::{Assignment, state_dir};
 use super::value::Dialect;

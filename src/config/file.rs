@@ -1,6 +1,7 @@
 //! The configuration file: TOML, in which every setting has a section and a name.
 
-use super::error::{ConfigError, Origin, Problem, advice_for_key, advice_for_section};
+use super::advice::{advice_for_key, advice_for_section};
+use super::error::{ConfigError, Origin, Problem};
 use super::keys::{self, CLUSTER_SECTION, Key, SECTIONS};
 use super::layers::Assignment;
 use super::value::{Kind, Value};

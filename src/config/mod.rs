@@ -6,6 +6,7 @@
 //! change means for an arbiter that runs. A new section needs an entry in the table of sections,
 //! its keys, and the fields that they fill.
 
+mod advice;
 mod command_line;
 mod environment;
 mod error;

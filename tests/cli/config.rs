@@ -303,6 +303,16 @@ fn one_variable_keeps_everything_in_one_directory() {
         .env("QARBITER_STATE_DIR", lab.state()));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(lab.state().join("qarbiter.pid").exists());
+    let mut tool = Command::new(lab.named("corosync-qnetd-tool"));
+    let said = run(tool.arg("-s").env("QARBITER_STATE_DIR", lab.state()));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // A configuration with an error names no socket.
+    let mut tool = Command::new(lab.named("corosync-qnetd-tool"));
+    let failed = run(tool.arg("-s").env("QARBITER_CONTROL_SOKET", "/x"));
+    assert_eq!(failed.code, Some(2));
+    let text = "corosync-qnetd-tool: QARBITER_CONTROL_SOKET: there is no such setting; \
+                the nearest is QARBITER_CONTROL_SOCKET\n";
+    assert_eq!(failed.stderr, text);
 }
 
 fn hang_up(running: &Running) {
