@@ -149,6 +149,7 @@ impl Sources {
                     io::ErrorKind::PermissionDenied => {
                         "; the user that the arbiter runs as must be able to read it"
                     }
+                    io::ErrorKind::NotFound => "; it was named with --config or QARBITER_CONFIG",
                     _ => "",
                 },
                 reason: error.to_string(),

@@ -168,7 +168,12 @@ fn a_file_that_is_named_must_be_there_and_be_text() {
         errors.unwrap_err().to_string()
     };
     let missing = dir.path().join("missing");
-    assert!(load(&missing).contains("missing: No such file"));
+    let error = load(&missing);
+    assert!(error.contains("missing: No such file"), "{error}");
+    assert!(
+        error.ends_with("; it was named with --config or QARBITER_CONFIG"),
+        "{error}"
+    );
     let variable = vec![("QARBITER_CONFIG".to_owned(), missing.into_os_string())];
     let named = Sources::new(None, variable.clone(), CommandLine::default());
     assert!(named.load().is_err());
