@@ -211,7 +211,6 @@ fn conflicts(settings: &Settings, effective: &[Effective]) -> Vec<ConfigError> {
             .iter()
             .find(|one| one.cluster.as_ref() == cluster && one.key.name == name)
             .map(|one| one.origin.clone())
-            .filter(|origin| *origin != Origin::Default)
     };
     let conflicts = settings.policies.conflicts();
     conflicts

@@ -153,6 +153,12 @@ fn types_must_fit() {
         assert!(errors.contains(part), "{text}: {errors}");
         assert!(errors.contains("qarbiter.toml:2:"), "{text}: {errors}");
     }
+    // The kernel has room for 107 bytes.
+    let socket = |bytes: usize| {
+        let path = format!("/{}", "x".repeat(bytes - 1));
+        from_file(&format!("[control]\nsocket = \"{path}\"")).is_ok()
+    };
+    assert!(socket(107) && !socket(108));
     // These are the same number.
     for text in ["port = 0x152B", "port = 5_419", "port = +5419"] {
         let loaded = from_file(&format!("[listen]\n{text}")).unwrap();

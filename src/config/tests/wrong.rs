@@ -131,10 +131,8 @@ fn every_error_is_reported_in_the_order_of_the_file() {
             other => panic!("{other}"),
         })
         .collect();
-    assert!(lines.is_sorted(), "{errors}");
-    for line in [2, 3, 4, 5, 8] {
-        assert!(lines.contains(&line), "line {line}: {errors}");
-    }
+    // Line 4 has no value, of which nothing more is to be said; line 5 has no end.
+    assert_eq!(lines, [2, 3, 4, 5, 8], "{errors}");
     let both = load_all("port = 1", &[("QARBITER_FOO", "1")], CommandLine::default());
     assert_eq!(both.unwrap_err().iter().count(), 2);
 }
