@@ -6,12 +6,12 @@ use crate::lab::{Lab, Outcome, THEIR_QNETD, run};
 
 /// What both do with the same arguments. Nothing here gets as far as a start: where the directory
 /// with the identity should be is a file.
-struct Both {
-    theirs: Outcome,
-    ours: Outcome,
+pub(crate) struct Both {
+    pub(crate) theirs: Outcome,
+    pub(crate) ours: Outcome,
 }
 
-fn both(arguments: &[&str]) -> Both {
+pub(crate) fn both(arguments: &[&str]) -> Both {
     let lab = Lab::new();
     std::fs::write(lab.state(), "").unwrap();
     let places = lab.places();
@@ -29,7 +29,7 @@ fn both(arguments: &[&str]) -> Both {
 }
 
 /// What is said after the program's name, which may come with its path.
-fn after_name(stderr: &str) -> Vec<String> {
+pub(crate) fn after_name(stderr: &str) -> Vec<String> {
     stderr
         .lines()
         .map(|line| match line.split_once(": ") {
