@@ -62,6 +62,8 @@ fn serve(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         TlsSupport::Unsupported => None,
         _ => Some(Store::open_or_create(
             &settings.identity_dir,
+            settings.cert_nickname.clone().into(),
+            settings.profile,
             SystemTime::now(),
         )?),
     };
