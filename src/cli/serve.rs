@@ -4,7 +4,7 @@ use super::complain;
 use super::daemon::{self, Start, StartError};
 use super::options::Options;
 use crate::config::{Loaded, Settings, Sources};
-use crate::pki::{Origin, ServerNickname, Store};
+use crate::pki::{Origin, Store};
 use crate::telemetry::log::{self, Sinks};
 use crate::wire::TlsSupport;
 use std::net::UdpSocket;
@@ -62,7 +62,7 @@ fn serve(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
         TlsSupport::Unsupported => None,
         _ => Some(Store::open_or_create(
             &settings.identity_dir,
-            ServerNickname::from(settings.cert_nickname.clone()),
+            settings.cert_nickname.clone().into(),
             settings.profile,
             SystemTime::now(),
         )?),

@@ -94,10 +94,8 @@ pub(crate) fn tls_state(settings: &Settings) -> Result<TlsState, StartError> {
     if settings.session.tls == TlsSupport::Unsupported {
         return Ok(TlsState::Off);
     }
-    match Store::open_with(
-        &settings.identity_dir,
-        settings.cert_nickname.clone().into(),
-    ) {
+    let nickname = settings.cert_nickname.clone().into();
+    match Store::open_with(&settings.identity_dir, nickname) {
         Ok(store) => Ok(TlsState::Ready(server_config(tls_settings(
             &store, settings,
         ))?)),

@@ -19,6 +19,8 @@ pub(crate) fn both(arguments: &[&str]) -> Both {
     let ours = lab.named("corosync-qnetd");
     let run_one = |program: &Path| {
         let mut command = std::process::Command::new(program);
+        // Some of the paths in the tests are relative.
+        command.current_dir(lab.path(""));
         command.args(["-f", "-l", "127.0.0.1", "-p", &port, "-S", &places]);
         run(command.args(arguments))
     };

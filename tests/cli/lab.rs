@@ -82,6 +82,8 @@ impl Lab {
         let mut command = Command::new(program);
         command.args(["-l", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-S", &self.places()]).args(more);
+        // It has no flag for this.
+        command.env("QARBITER_PATHS_DATA_DIR", self.path("data"));
         command
     }
 

@@ -24,6 +24,7 @@ fn start_with_options(lab: &Lab, options: &str) -> Running {
         ip link set lo up
         mount -t tmpfs tmpfs /run
         mount -t tmpfs tmpfs /etc
+        mount -t tmpfs tmpfs /var/lib
         mkdir /run/corosync-qnetd
         . \"$1\"
         exec \"$0\" -f $COROSYNC_QNETD_OPTIONS";
@@ -172,6 +173,8 @@ fn it_runs_as_its_own_user() {
         "-S",
         &places,
     ]);
+    // The package makes a directory for this one.
+    command.env("QARBITER_PATHS_DATA_DIR", &dir);
     let mut running = lab.start(&command);
     assert_eq!(owner(&running.pid().to_string()), USER);
     assert!(TcpStream::connect(running.address).is_ok());
@@ -216,6 +219,7 @@ impl Agent<'_> {
                 "OCF_RESKEY_qnetd_tool_binary",
                 lab.path("corosync-qnetd-tool"),
             )
+            .env("QARBITER_PATHS_DATA_DIR", lab.path("rundir"))
             .env("OCF_RESKEY_qnetd_opts", self.options)
             .env("OCF_RESKEY_ip", "127.0.0.1")
             .env("OCF_RESKEY_port", lab.port.to_string())
