@@ -1,6 +1,6 @@
 //! The clusters of a server, each behind a lock of its own.
 
-use super::outbox::{Closing, Outbox};
+use super::outbox::{Closing, MAX_WITHHELD, Outbox};
 use super::{Clock, lock};
 use crate::config::ClusterPolicies;
 use crate::engine::{Action, Cluster, ConnId, Grant, LostHolder, Time};
@@ -20,10 +20,6 @@ const SHARDS: usize = 64;
 /// Most clusters at a time. Only where clients need no certificate can there be more names than
 /// the operator signed.
 const MAX_CLUSTERS: usize = 100_000;
-
-/// Messages for one client that may wait for a record. A stock node sends three or four in a row
-/// and then waits for answers.
-const MAX_HELD: usize = 64;
 
 type Shard = Mutex<HashMap<ClusterName, Arc<Cell>>>;
 
@@ -424,7 +420,7 @@ impl Guarded {
             let waiting = held.actions.iter().filter(is_for_it).count();
             if let Some(outbox) = self
                 .outbox(to)
-                .filter(|outbox| waiting >= outbox.limit().max(MAX_HELD))
+                .filter(|outbox| waiting >= outbox.limit().max(MAX_WITHHELD))
             {
                 outbox.close(Closing::QueueFull);
                 return;

@@ -6,6 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
+/// Messages for one client that may be kept back at a time, for a record to be written. A stock
+/// node sends three or four in a row and then waits for answers.
+pub(super) const MAX_WITHHELD: usize = 16;
+
 /// Why a connection is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closing {
@@ -67,10 +71,10 @@ impl Outbox {
         self.queue(message, self.limit);
     }
 
-    /// Queues a message that was kept back by us. The client could not have read it any earlier,
-    /// so it does not count against the limit.
+    /// Queues a message that was kept back by us, with others perhaps. The client could not have
+    /// read them any earlier, so there is room for [`MAX_WITHHELD`] of them, whatever the limit is.
     pub fn push_withheld(&self, message: Vec<u8>) {
-        self.queue(message, usize::MAX);
+        self.queue(message, self.limit.max(MAX_WITHHELD));
     }
 
     fn queue(&self, message: Vec<u8>, limit: usize) {
@@ -151,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_withheld_does_not_count() {
+    fn what_was_withheld_has_some_room() {
         let outbox = Outbox::new(1, 10);
-        for _ in 0..3 {
+        for _ in 0..MAX_WITHHELD {
             outbox.push_withheld(vec![1]);
         }
         assert_eq!(outbox.closing(), None);
-        outbox.push(vec![2]);
+        outbox.push_withheld(vec![2]);
         assert_eq!(outbox.closing(), Some(Closing::QueueFull));
     }
 
