@@ -89,7 +89,7 @@ async fn damaged_certificates_are_reported_and_the_former_ones_stay() {
 }
 
 fn identity_file(dir: &Path) -> std::path::PathBuf {
-    dir.join("qarbiter-identity.pem")
+    dir.join("cert9.db")
 }
 
 #[tokio::test]
