@@ -128,6 +128,7 @@ fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
                 tracing::warn!("{unset}");
             }
         }),
+        is_revoked: Arc::new(|_| false),
     }
 }
 
