@@ -86,7 +86,8 @@ pub(super) fn to_pem(certificate: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", certificate)
 }
 
-fn encode(label: &str, der: &[u8]) -> String {
+/// Any object as PEM, with plain line feeds.
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
     let plain = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new(label, der), plain)
 }
@@ -180,6 +181,11 @@ impl Authority {
         &self.keyed
     }
 
+    /// What signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// Makes the server's key and certificate.
     ///
     /// # Errors
@@ -219,7 +225,9 @@ pub(super) fn serial_of(certificate: &CertificateDer<'_>) -> Result<Option<u64>,
     Ok(u64::try_from(&parse(certificate)?.serial).ok())
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
+pub(super) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, CaError> {
     let (rest, parsed) = X509Certificate::from_der(certificate)
         .map_err(|error| CaError::Damaged(error.to_string()))?;
     if rest.is_empty() {

@@ -15,10 +15,14 @@
 pub mod ca;
 pub mod csr;
 mod dir;
+pub mod facts;
+pub mod issued;
 pub mod name;
 pub mod profile;
+pub mod revoked;
 pub mod store;
 
+pub use ca::CaError;
 pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};
 pub use profile::{KeyKind, Profile, ProfileError, Years};
