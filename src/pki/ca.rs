@@ -123,14 +123,7 @@ impl KeyedCertificate {
     /// # Errors
     /// [`CaError::Damaged`] or [`CaError::OtherIssuer`].
     pub fn check_issued_by(&self, issuer: &Self) -> Result<(), CaError> {
-        let certificate = parse(&self.certificate)?;
-        let issuer = parse(&issuer.certificate)?;
-        certificate
-            .verify_signature(Some(issuer.public_key()))
-            .map_err(|_| CaError::OtherIssuer {
-                subject: certificate.subject().to_string(),
-                issuer: issuer.subject().to_string(),
-            })
+        check_signed(&self.certificate, &issuer.certificate)
     }
 
     /// Certificate and key as PEM.
@@ -218,6 +211,21 @@ impl Authority {
         let certificate = params.signed_by(request.public_key(), &self.issuer)?;
         Ok(certificate.der().clone())
     }
+}
+
+/// Checks that the key of one certificate signed another.
+pub(super) fn check_signed(
+    certificate: &CertificateDer<'_>,
+    issuer: &CertificateDer<'_>,
+) -> Result<(), CaError> {
+    let certificate = parse(certificate)?;
+    let issuer = parse(issuer)?;
+    certificate
+        .verify_signature(Some(issuer.public_key()))
+        .map_err(|_| CaError::OtherIssuer {
+            subject: certificate.subject().to_string(),
+            issuer: issuer.subject().to_string(),
+        })
 }
 
 /// The serial number of a certificate, if it fits; those of the reference and ours are small.

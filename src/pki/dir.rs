@@ -191,6 +191,20 @@ impl IdentityDir {
         rustix::fs::fchmod(descriptor, SHARED_LOCK)
     }
 
+    /// The names of all entries that are UTF-8, sorted; others are none of ours.
+    pub(super) fn names(&self) -> Result<Vec<String>, DirError> {
+        let failed = |error| DirError::new("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Whether the directory has an entry of this name.
     pub(super) fn contains(&self, name: &str) -> Result<bool, DirError> {
         match rustix::fs::statat(&self.descriptor, name, AtFlags::empty()) {

@@ -15,11 +15,14 @@
 pub mod ca;
 pub mod csr;
 mod dir;
+pub mod expiry;
 pub mod facts;
+pub mod inventory;
 pub mod issued;
 pub mod name;
 pub mod profile;
 pub mod revoked;
+pub mod seen;
 pub mod store;
 
 pub use ca::CaError;
