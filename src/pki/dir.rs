@@ -89,7 +89,11 @@ pub struct DirError {
 }
 
 impl DirError {
-    fn new(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+    pub(super) fn new(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
         Self {
             action,
             path: path.into(),
@@ -255,6 +259,17 @@ impl IdentityDir {
                 }
             })
             .map_err(failed)
+    }
+
+    /// Moves a finished file from a directory in this one to its place here.
+    pub(super) fn take(&self, _lock: &Lock, from: &str, name: &str) -> Result<(), DirError> {
+        let source = format!("{from}/{name}");
+        rustix::fs::renameat(&self.descriptor, source, &self.descriptor, name)
+            .and_then(|()| match rustix::fs::fsync(&self.descriptor) {
+                Err(Errno::INVAL) => Ok(()),
+                result => result,
+            })
+            .map_err(|error| DirError::new("write", self.path_of(name), error))
     }
 
     fn write_temporary(&self, contents: &[u8], mode: Mode) -> io::Result<()> {

@@ -12,6 +12,8 @@
 //! - [`profile`] says what new keys and certificates are like,
 //! - [`store`] keeps the identity on disk; nothing else knows the names of its files.
 
+pub mod age;
+pub mod bundle;
 pub mod ca;
 pub mod csr;
 mod dir;

@@ -26,7 +26,7 @@ const IDENTITY: &str = "qarbiter-identity.pem";
 const CA_EXPORT: &str = "qnetd-cacert.crt";
 
 /// The last serial number in use, decimal.
-const SERIAL: &str = "serial.txt";
+pub(super) const SERIAL: &str = "serial.txt";
 
 /// What shows that a directory holds an NSS database (the reference looks for the same).
 const NSS_DATABASES: [&str; 2] = ["cert9.db", "cert8.db"];
