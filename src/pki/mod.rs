@@ -26,6 +26,7 @@ pub mod profile;
 pub mod revoked;
 pub mod seen;
 pub mod store;
+pub mod watch;
 
 pub use ca::CaError;
 pub use dir::{Access, DirError};
