@@ -203,7 +203,7 @@ impl<'a> Header<'a> {
 }
 
 fn wrapping_key(passphrase: &str, salt: &[u8], work_factor: u8) -> Result<LessSafeKey, AgeError> {
-    let params = scrypt::Params::new(work_factor, 8, 1).map_err(|_| AgeError::NotAge)?;
+    let params = scrypt::Params::new(work_factor, 8, 1, 32).map_err(|_| AgeError::NotAge)?;
     let mut key = [0; 32];
     scrypt::scrypt(
         passphrase.as_bytes(),

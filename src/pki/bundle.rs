@@ -22,6 +22,9 @@ use super::revoked::{self, Revoked, RevokedError};
 use super::store::{Store, StoreError};
 use super::{issued, store};
 
+/// The last serial number in use, decimal.
+const SERIAL: &str = "serial.txt";
+
 const MANIFEST: &str = "qarbiter-export.json";
 const STATE: &str = "state/";
 const CONFIG: &str = "config/qarbiter.toml";
@@ -45,12 +48,14 @@ const STAGING: &str = ".qarbiter-import";
 pub const SERIAL_MARGIN: u64 = 1000;
 
 /// Files of the identity directory that belong to the identity.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "cert9.db",
     "key4.db",
     "pkcs11.txt",
     "pwdfile.txt",
-    "serial.txt",
+    "noise.txt",
+    store::FORMER,
+    SERIAL,
     "qnetd-cacert.crt",
     issued::FILE,
     revoked::FILE,
@@ -60,7 +65,7 @@ const FILES: [&str; 8] = [
 const FILES_BY_CLUSTER: [(&str, &str); 2] = [("cluster-", ".crt"), ("qdevice-net-node.crq.", "")];
 
 /// What shows everybody that there is an identity; it appears last.
-const MARKER: &str = "cert9.db";
+const MARKERS: [&str; 2] = ["cert9.db", store::FORMER];
 
 /// Left by SQLite beside a database that is being changed.
 const UNFINISHED: [&str; 4] = [
@@ -278,10 +283,15 @@ impl Bundle {
         let staged = dir.path_of(STAGING);
         remove_if_there(&staged)?;
         let result = self.stage(&staged).and_then(|()| {
-            let names = self.state.keys().map(String::as_str);
-            let (last, first): (Vec<_>, Vec<_>) = names.partition(|name| *name == MARKER);
-            for name in first.into_iter().chain(last) {
-                dir.take(&lock, STAGING, name)?;
+            let (last, first): (Vec<_>, Vec<_>) = self
+                .state
+                .iter()
+                .partition(|(name, _)| MARKERS.contains(&name.as_str()));
+            for (name, _) in first {
+                dir.rename(&lock, &format!("{STAGING}/{name}"), name)?;
+            }
+            for (name, (contents, mode)) in last {
+                dir.write(&lock, name, contents, mode_of(name, *mode))?;
             }
             Ok(())
         });
@@ -309,16 +319,14 @@ impl Bundle {
     }
 
     fn move_serial_on(&mut self) -> Result<(), BundleError> {
-        let Some((contents, _)) = self.state.get_mut(store::SERIAL) else {
-            return Err(BundleError::Archive(format!("it lacks {}", store::SERIAL)));
+        let Some((contents, _)) = self.state.get_mut(SERIAL) else {
+            return Err(BundleError::Archive(format!("it lacks {}", SERIAL)));
         };
         let last = std::str::from_utf8(contents).ok();
         let next = last
             .and_then(|text| text.trim_ascii().parse::<u64>().ok())
             .and_then(|last| last.checked_add(SERIAL_MARGIN))
-            .ok_or_else(|| {
-                BundleError::Archive(format!("its {} has no usable number", store::SERIAL))
-            })?;
+            .ok_or_else(|| BundleError::Archive(format!("its {} has no usable number", SERIAL)))?;
         *contents = format!("{next}\n").into_bytes();
         Ok(())
     }

@@ -130,7 +130,7 @@ mod tests {
     const NOW: Moment = Moment(1_795_402_800);
 
     fn known(role: Role, name: &str, serial: u64, days_left: i64) -> Known {
-        let ca = Authority::generate(101, SystemTime::now()).unwrap();
+        let ca = Authority::generate(crate::pki::KeyKind::P256, 101, SystemTime::now()).unwrap();
         let end = i64::try_from(NOW.0).unwrap() + days_left * 86_400;
         let facts = Facts {
             name: name.to_owned(),

@@ -308,7 +308,12 @@ mod tests {
 
     #[test]
     fn facts_survive_a_file() {
-        let ca = super::super::ca::Authority::generate(200, SystemTime::now()).unwrap();
+        let ca = super::super::ca::Authority::generate(
+            crate::pki::KeyKind::P256,
+            200,
+            SystemTime::now(),
+        )
+        .unwrap();
         let facts = Facts::of(&ca.keyed().certificate).unwrap();
         assert_eq!(
             (facts.name.as_str(), facts.serial.to_string()),

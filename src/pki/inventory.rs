@@ -14,6 +14,7 @@ use super::facts::{Facts, Fingerprint, Moment, Serial};
 use super::issued::Index;
 use super::revoked::{Revocation, Revoked};
 use super::seen::Sighting;
+use super::store::cluster_of_file;
 
 /// Longer than any certificate.
 const MAX_CERTIFICATE: u64 = 64 * 1024;
@@ -207,8 +208,7 @@ impl Found {
 
     fn add_files(&mut self, dir: &IdentityDir, ca: &CertificateDer<'_>) -> Result<(), DirError> {
         for file in dir.names()? {
-            let is_cluster = file.starts_with("cluster-") && file.ends_with(".crt");
-            if !is_cluster {
+            if cluster_of_file(&file).is_none() {
                 continue;
             }
             let read = dir.read(&file, MAX_CERTIFICATE);
@@ -248,7 +248,7 @@ fn from_file(
         CertificateDer::from_pem_slice(contents).map_err(|error| error.to_string())?
     };
     let facts = Facts::of(&der).map_err(|error| error.to_string())?;
-    ca::check_signed(&der, ca).map_err(|error| error.to_string())?;
+    ca::check_issued_by(&der, ca).map_err(|error| error.to_string())?;
     Ok((facts, der))
 }
 

@@ -146,9 +146,12 @@ mod tests {
 
     fn record_all(dir: &IdentityDir, serials: std::ops::Range<u64>) {
         let now = SystemTime::now();
-        let ca = Authority::generate(101, now).unwrap();
+        let ca = Authority::generate(crate::pki::KeyKind::P256, 101, now).unwrap();
         for serial in serials {
-            let certificate = ca.issue_server(serial, now).unwrap().certificate;
+            let certificate = ca
+                .issue_server(crate::pki::Profile::default(), serial, now)
+                .unwrap()
+                .certificate;
             let lock = dir.lock().unwrap();
             record(dir, &lock, &ca.keyed().certificate, &certificate, now).unwrap();
         }

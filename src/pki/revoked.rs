@@ -423,7 +423,7 @@ mod tests {
         fn new() -> Self {
             Self {
                 place: tempfile::tempdir().unwrap(),
-                ca: Authority::generate(101, SystemTime::now()).unwrap(),
+                ca: Authority::generate(crate::pki::KeyKind::P256, 101, SystemTime::now()).unwrap(),
             }
         }
 

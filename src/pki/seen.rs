@@ -240,11 +240,11 @@ mod tests {
     }
 
     fn ca() -> Authority {
-        Authority::generate(101, SystemTime::now()).unwrap()
+        Authority::generate(crate::pki::KeyKind::P256, 101, SystemTime::now()).unwrap()
     }
 
     fn issue(ca: &Authority, serial: u64) -> CertificateDer<'static> {
-        ca.issue_server(serial, SystemTime::now())
+        ca.issue_server(crate::pki::Profile::default(), serial, SystemTime::now())
             .unwrap()
             .certificate
     }

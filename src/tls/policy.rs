@@ -19,7 +19,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use super::names::{CertificateNames, UnreadableCertificate, shown};
+use super::names::{CertificateNames, UnreadableCertificate, serial_number, shown};
 
 /// No clock that shows less than this has been set: 2026-01-01T00:00:00Z, before this release was
 /// made. Seconds since 1970.
@@ -110,7 +110,8 @@ impl ClientVerifier for ClientPolicy {
             clock
         };
         chain.verify(&self.roots, judged_at, &ExtendedKeyUsage::client_auth())?;
-        if (self.is_revoked)(&chain.serial()?) {
+        let serial = serial_number(chain.end_entity).map_err(|_| CertificateError::BadEncoding)?;
+        if (self.is_revoked)(&serial) {
             return Err(CertificateError::Revoked.into());
         }
         if judged_at != clock {
@@ -290,14 +291,6 @@ impl<'a, 'b> Chain<'a, 'b> {
                 }
                 other => other,
             })
-    }
-
-    /// The serial number of the peer's own certificate, in the form of [`IsRevoked`].
-    fn serial(&self) -> Result<Vec<u8>, CertificateError> {
-        let (_, certificate) = X509Certificate::from_der(self.end_entity)
-            .map_err(|_| CertificateError::BadEncoding)?;
-        let bytes = certificate.raw_serial().iter().copied();
-        Ok(bytes.skip_while(|&byte| byte == 0).collect())
     }
 
     /// Whether the issuer's name reads like that of a trusted CA. All private CAs of the reference
