@@ -1,11 +1,14 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
+mod certs;
 pub mod certutil;
 mod daemon;
 mod detach;
 mod getopt;
+mod identity;
 mod qnetd;
 mod release;
+mod secret;
 mod serve;
 mod status;
 mod tool;
@@ -35,6 +38,10 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// List, show, revoke and renew certificates
+    Certs(certs::Certs),
+    /// Move the arbiter to another machine: export and import its identity
+    Identity(identity::Identity),
 }
 
 /// Where a running arbiter is found.
@@ -74,6 +81,8 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Certs(certs) => certs.run(),
+            Command::Identity(identity) => identity.run(),
         },
     }
 }

@@ -104,7 +104,7 @@ pub enum CaError {
 }
 
 /// A certificate as PEM, with plain line feeds.
-pub(super) fn to_pem(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn to_pem(certificate: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", certificate)
 }
 

@@ -247,6 +247,14 @@ impl Facts {
     }
 }
 
+/// The public key that a certificate is for (DER, SubjectPublicKeyInfo).
+///
+/// # Errors
+/// [`CaError::Damaged`].
+pub fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, CaError> {
+    Ok(ca::parse(certificate)?.public_key().raw.to_vec())
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

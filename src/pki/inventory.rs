@@ -164,7 +164,7 @@ impl Inventory {
     }
 
     /// The certificates of one cluster, oldest first.
-    pub fn cluster<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Known> {
+    pub fn cluster<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Known> {
         self.certificates
             .iter()
             .filter(move |known| known.role == Role::Cluster && known.facts.name == name)
