@@ -206,6 +206,12 @@ fn take_config(place: &Place, exported: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads a file that must be there.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    read_if_there(path, limit)?
+        .ok_or_else(|| format!("cannot read {}: there is no such file", path.display()).into())
+}
+
 fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
     let mut contents = Vec::new();
     match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut contents)) {

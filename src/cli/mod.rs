@@ -6,6 +6,7 @@ mod daemon;
 mod detach;
 mod getopt;
 mod identity;
+mod import;
 mod qnetd;
 mod release;
 mod secret;
@@ -42,6 +43,8 @@ enum Command {
     Certs(certs::Certs),
     /// Move the arbiter to another machine: export and import its identity
     Identity(identity::Identity),
+    /// Take up a CA from PKCS #12 files, as pk12util and openssl export it
+    Import(import::Import),
 }
 
 /// Where a running arbiter is found.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
             Command::Release(release) => release.run(),
             Command::Certs(certs) => certs.run(),
             Command::Identity(identity) => identity.run(),
+            Command::Import(import) => import.run(),
         },
     }
 }

@@ -113,7 +113,7 @@ impl fmt::Display for Warning {
 /// A name as an argument of a shell command.
 #[must_use]
 pub fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@%+=".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
     if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
         return name.to_owned();
     }

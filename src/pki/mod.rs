@@ -25,6 +25,7 @@ pub mod inventory;
 pub mod issued;
 pub mod name;
 pub mod nss;
+pub mod p12;
 pub mod profile;
 pub mod revoked;
 pub mod seen;
