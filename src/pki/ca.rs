@@ -54,7 +54,7 @@ const RSA_BITS: usize = 2048;
 
 /// Certificates are valid from this long before they are made, because the clocks of the nodes
 /// differ from ours.
-const BACKDATE: u64 = 24 * 60 * 60;
+pub(super) const BACKDATE: u64 = 24 * 60 * 60;
 
 /// What can go wrong while certificates are made or read.
 #[derive(Debug, Error)]

@@ -207,7 +207,9 @@ impl Found {
     }
 
     fn add_files(&mut self, dir: &IdentityDir, ca: &CertificateDer<'_>) -> Result<(), DirError> {
-        for file in dir.names()? {
+        let mut names = dir.names()?;
+        names.sort();
+        for file in names {
             if cluster_of_file(&file).is_none() {
                 continue;
             }

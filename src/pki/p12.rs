@@ -1,17 +1,17 @@
 //! Reading PKCS #12 files (RFC 7292): the CA and the server's certificate as `pk12util -o` and
 //! `openssl pkcs12 -export` write them (provisioning spec 7.1).
 //!
-//! NSS writes BER with open lengths, which no PKCS #12 crate reads; the frame is therefore taken
-//! apart here, with yasna, which does read it and is here for rcgen anyway. What is encrypted is
-//! decrypted by pkcs5 (PBES2) and, for files of NSS before 3.60 and `openssl -legacy`, by the
-//! ciphers' crates with the key derivation of the crate pkcs12.
+//! NSS writes BER with open lengths, which no PKCS #12 crate reads, and leaves out parameters that
+//! the crate pkcs5 demands; the frame is therefore taken apart here, with yasna, which does read
+//! it and is here for rcgen anyway. Keys are derived by ring (PBES2) or the crate pkcs12 (the MAC,
+//! and what NSS before 3.60 and `openssl -legacy` write).
+
+use std::num::NonZeroU32;
 
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockDecryptMut, InnerIvInit, KeyInit, KeyIvInit};
-use der::Decode;
-use pkcs5::EncryptionScheme;
+use cbc::cipher::{BlockCipher, BlockDecryptMut, InnerIvInit, KeyInit};
 use pkcs12::kdf::{Pkcs12KeyType, derive_key_utf8};
-use ring::hmac;
+use ring::{hmac, pbkdf2};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use yasna::models::ObjectIdentifier;
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag, parse_ber};
@@ -33,6 +33,16 @@ const SHA1: &[u64] = &[1, 3, 14, 3, 2, 26];
 const SHA256: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 2, 1];
 const SHA384: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 2, 2];
 const SHA512: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 2, 3];
+const PBES2: &[u64] = &[1, 2, 840, 113_549, 1, 5, 13];
+const PBKDF2: &[u64] = &[1, 2, 840, 113_549, 1, 5, 12];
+const HMAC_SHA1: &[u64] = &[1, 2, 840, 113_549, 2, 7];
+const HMAC_SHA256: &[u64] = &[1, 2, 840, 113_549, 2, 9];
+const HMAC_SHA384: &[u64] = &[1, 2, 840, 113_549, 2, 10];
+const HMAC_SHA512: &[u64] = &[1, 2, 840, 113_549, 2, 11];
+const AES_128_CBC: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 1, 2];
+const AES_192_CBC: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 1, 22];
+const AES_256_CBC: &[u64] = &[2, 16, 840, 1, 101, 3, 4, 1, 42];
+const DES_EDE3_CBC: &[u64] = &[1, 2, 840, 113_549, 3, 7];
 const PBE_SHA1_3DES: &[u64] = &[1, 2, 840, 113_549, 1, 12, 1, 3];
 const PBE_SHA1_RC2_128: &[u64] = &[1, 2, 840, 113_549, 1, 12, 1, 5];
 const PBE_SHA1_RC2_40: &[u64] = &[1, 2, 840, 113_549, 1, 12, 1, 6];
@@ -291,15 +301,74 @@ impl Protected {
         {
             return self.open_legacy(&kind, &parameters, password);
         }
-        let scheme = EncryptionScheme::from_der(&self.algorithm)
-            .map_err(|_| P12Error::Unknown("the encryption"))?;
-        if let Some(pbkdf2) = scheme.pbes2().and_then(|pbes2| pbes2.kdf.pbkdf2()) {
-            checked(pbkdf2.iteration_count)?;
+        if is(&kind, PBES2) {
+            self.open_pbes2(&parameters, password)
+        } else {
+            Err(P12Error::Unknown("the encryption"))
         }
-        scheme
-            .decrypt(password, &self.ciphertext)
-            .map(Zeroizing::new)
-            .map_err(|_| P12Error::Password)
+    }
+
+    /// RFC 8018, sections 6.2 and A.2. NSS leaves the PRF's empty parameters out.
+    fn open_pbes2(
+        &self,
+        parameters: &[u8],
+        password: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, P12Error> {
+        let (kdf, (salt, iterations, prf), (cipher, iv)) = parse_ber(parameters, |reader| {
+            reader.read_sequence(|reader| {
+                let (kdf, parameters) = reader.next().read_sequence(|reader| {
+                    let kdf = reader.next().read_oid()?;
+                    Ok((kdf, reader.next().read_sequence(read_pbkdf2)?))
+                })?;
+                let cipher = reader.next().read_sequence(|reader| {
+                    Ok((reader.next().read_oid()?, reader.next().read_bytes()?))
+                })?;
+                Ok((kdf, parameters, cipher))
+            })
+        })?;
+        let prf = match prf {
+            None => pbkdf2::PBKDF2_HMAC_SHA1,
+            Some(prf) if is(&prf, HMAC_SHA1) => pbkdf2::PBKDF2_HMAC_SHA1,
+            Some(prf) if is(&prf, HMAC_SHA256) => pbkdf2::PBKDF2_HMAC_SHA256,
+            Some(prf) if is(&prf, HMAC_SHA384) => pbkdf2::PBKDF2_HMAC_SHA384,
+            Some(prf) if is(&prf, HMAC_SHA512) => pbkdf2::PBKDF2_HMAC_SHA512,
+            Some(_) => return Err(P12Error::Unknown("the key derivation")),
+        };
+        let length = match () {
+            () if is(&cipher, AES_128_CBC) => 16,
+            () if is(&cipher, AES_192_CBC) || is(&cipher, DES_EDE3_CBC) => 24,
+            () if is(&cipher, AES_256_CBC) => 32,
+            () => return Err(P12Error::Unknown("the cipher")),
+        };
+        if !is(&kdf, PBKDF2) {
+            return Err(P12Error::Unknown("the key derivation"));
+        }
+        checked(iterations)?;
+        let iterations = NonZeroU32::new(iterations).ok_or(P12Error::Malformed)?;
+        let mut key = Zeroizing::new(vec![0; length]);
+        pbkdf2::derive(prf, iterations, &salt, password.as_bytes(), &mut key);
+        match () {
+            () if is(&cipher, AES_128_CBC) => self.decrypt::<aes::Aes128>(&key, &iv),
+            () if is(&cipher, AES_192_CBC) => self.decrypt::<aes::Aes192>(&key, &iv),
+            () if is(&cipher, AES_256_CBC) => self.decrypt::<aes::Aes256>(&key, &iv),
+            () => self.decrypt::<des::TdesEde3>(&key, &iv),
+        }
+    }
+
+    /// With a cipher in CBC mode.
+    fn decrypt<C>(&self, key: &[u8], iv: &[u8]) -> Result<Zeroizing<Vec<u8>>, P12Error>
+    where
+        C: BlockCipher + BlockDecryptMut + KeyInit,
+    {
+        let cipher = C::new_from_slice(key).map_err(|_| P12Error::Malformed)?;
+        let mut text = Zeroizing::new(self.ciphertext.clone());
+        let length = cbc::Decryptor::inner_iv_slice_init(cipher, iv)
+            .map_err(|_| P12Error::Malformed)?
+            .decrypt_padded_mut::<Pkcs7>(&mut text)
+            .map_err(|_| P12Error::Password)?
+            .len();
+        text.truncate(length);
+        Ok(text)
     }
 
     fn open_legacy(
@@ -321,23 +390,31 @@ impl Protected {
         };
         let key = |length| derive(Pkcs12KeyType::EncryptionKey, length);
         let iv = derive(Pkcs12KeyType::Iv, 8)?;
-        let mut text = Zeroizing::new(self.ciphertext.clone());
-        let wrong = |_| P12Error::Malformed;
-        let plain = if is(kind, PBE_SHA1_3DES) {
-            cbc::Decryptor::<des::TdesEde3>::new_from_slices(&key(24)?, &iv)
-                .map_err(wrong)?
-                .decrypt_padded_mut::<Pkcs7>(&mut text)
+        if is(kind, PBE_SHA1_3DES) {
+            self.decrypt::<des::TdesEde3>(&key(24)?, &iv)
         } else {
             let bytes = if is(kind, PBE_SHA1_RC2_40) { 5 } else { 16 };
-            let cipher = rc2::Rc2::new_from_slice(&key(bytes)?).map_err(wrong)?;
-            cbc::Decryptor::inner_iv_slice_init(cipher, &iv)
-                .map_err(wrong)?
-                .decrypt_padded_mut::<Pkcs7>(&mut text)
-        };
-        let length = plain.map_err(|_| P12Error::Password)?.len();
-        text.truncate(length);
-        Ok(text)
+            self.decrypt::<rc2::Rc2>(&key(bytes)?, &iv)
+        }
     }
+}
+
+/// Salt, iterations and pseudo-random function.
+fn read_pbkdf2(
+    reader: &mut BERReaderSeq<'_, '_>,
+) -> ASN1Result<(Vec<u8>, u32, Option<ObjectIdentifier>)> {
+    let salt = reader.next().read_bytes()?;
+    let iterations = reader.next().read_u32()?;
+    // The key's length, which the cipher tells too.
+    reader.read_optional(|reader| reader.read_u16())?;
+    let prf = reader.read_optional(|reader| {
+        reader.read_sequence(|reader| {
+            let prf = reader.next().read_oid()?;
+            reader.read_optional(|reader| reader.read_null())?;
+            Ok(prf)
+        })
+    })?;
+    Ok((salt, iterations, prf))
 }
 
 /// A part of the contents.
