@@ -201,8 +201,9 @@ impl Cluster {
     /// Takes up what was recorded before a restart (safety spec, section 4): everybody who was
     /// granted the vote may still be casting it, for two heartbeat intervals from now at most: the
     /// former process answered nothing later, and whatever of its answers is still under way is
-    /// followed by the end of the connection. The recorded partition is the previously active one.
-    pub fn restore(&mut self, now: Time, grant: &Grant) {
+    /// followed by the end of the connection. `ended_before` of that time has passed if it is known
+    /// when the former process ended. The recorded partition is the previously active one.
+    pub fn restore(&mut self, now: Time, grant: &Grant, ended_before: Duration) {
         self.epoch = self.epoch.max(grant.epoch);
         self.algorithm = grant.algorithm;
         if self.policy.is_safe() {
@@ -215,7 +216,8 @@ impl Cluster {
             grant.algorithm != Algorithm::FfSplit && self.policy.lost_holder == LostHolder::Manual;
         for (node, heartbeat_ms) in &grant.heartbeats {
             let heartbeat = Duration::from_millis(u64::from(*heartbeat_ms));
-            let deadline = (!manual).then(|| now + lease_time(heartbeat));
+            let left = lease_time(heartbeat).saturating_sub(ended_before);
+            let deadline = (!manual).then(|| now + left);
             let Partition { ring, nodes } = &grant.partition;
             self.leases.restore(
                 *node,

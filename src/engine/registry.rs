@@ -39,7 +39,7 @@ impl Engine {
         self.clusters
             .entry(grant.cluster.clone())
             .or_insert_with(|| Cluster::new(grant.cluster.clone(), policy))
-            .restore(now, grant);
+            .restore(now, grant, std::time::Duration::ZERO);
         self.forget(&grant.cluster);
     }
 

@@ -439,6 +439,23 @@ mod tests {
     }
 
     #[test]
+    fn validity_is_as_long_as_asked_for() {
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
+        for years in [1, 20, 100] {
+            let profile = Profile {
+                valid_for: Years::try_from(years).unwrap(),
+                ..Profile::default()
+            };
+            let server = ca.issue_server(profile, 102, at(NOW)).unwrap();
+            let validity = parse(&server.certificate).unwrap().validity().clone();
+            let start = validity.not_before.to_datetime();
+            let end = validity.not_after.to_datetime();
+            assert_eq!(end.year() - start.year(), i32::from(years));
+            assert_eq!(end.date().ordinal(), start.date().ordinal());
+        }
+    }
+
+    #[test]
     fn an_unset_clock_does_not_get_into_the_certificates() {
         // 1970, the second before the floor, the ceiling, and the year 9999.
         for clock in [0, CLOCK_FLOOR - 1, CLOCK_CEILING, 253_402_300_799] {

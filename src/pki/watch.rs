@@ -1,5 +1,6 @@
-//! Noticing that the identity on disk has changed, cheaply enough to look every second.
+//! Noticing that the identity's files changed, cheaply enough to look every second.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,39 +8,47 @@ use std::path::Path;
 use super::nss;
 use super::store::FORMER;
 
-/// A file as it was at one moment: inode, seconds and nanoseconds of its last change, size.
-type FileStamp = (u64, i64, i64, u64);
+/// The files that make up an identity.
+const FILES: [&str; 3] = [nss::CERTIFICATES, nss::KEYS, FORMER];
 
-/// The files of an identity as they were at one moment. Two stamps are equal if nothing has
-/// changed in between; a difference says that it is worth loading the identity again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What tells two states of the identity's files apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp([Option<FileStamp>; 3]);
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileStamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
 impl Stamp {
-    /// Looks at a directory. `None` if there is no identity in it, or no directory.
+    /// The present state of a directory; `None` if there is none of the files.
     ///
     /// # Errors
-    /// Those of looking at a file.
-    pub fn of(directory: &Path) -> io::Result<Option<Self>> {
-        let [certificates, keys, former] =
-            [nss::CERTIFICATES, nss::KEYS, FORMER].map(|name| stamp(&directory.join(name)));
-        let stamp = Self([certificates?, keys?, former?]);
-        let [certificates, _, former] = stamp.0;
-        // The keys are written first, so without certificates they are not complete yet.
-        Ok(certificates.or(former).map(|_| stamp))
+    /// A file can't be examined.
+    pub fn of(dir: &Path) -> io::Result<Option<Self>> {
+        let mut files = [None; 3];
+        for (file, name) in files.iter_mut().zip(FILES) {
+            *file = match std::fs::metadata(dir.join(name)) {
+                Ok(found) => Some(FileStamp::from(&found)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(files.iter().any(Option::is_some).then_some(Self(files)))
     }
 }
 
-fn stamp(file: &Path) -> io::Result<Option<FileStamp>> {
-    match file.metadata() {
-        Ok(found) => Ok(Some((
-            found.ino(),
-            found.mtime(),
-            found.mtime_nsec(),
-            found.len(),
-        ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+impl From<&Metadata> for FileStamp {
+    fn from(found: &Metadata) -> Self {
+        Self {
+            inode: (found.dev(), found.ino()),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
     }
 }
 
@@ -54,7 +63,6 @@ mod tests {
         let path = around.path();
         assert_eq!(Stamp::of(&path.join("none")).unwrap(), None);
         fs::write(path.join("key4.db"), "k").unwrap();
-        assert_eq!(Stamp::of(path).unwrap(), None);
         fs::write(path.join("cert9.db"), "c").unwrap();
         let first = Stamp::of(path).unwrap();
         assert!(first.is_some());

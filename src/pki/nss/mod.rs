@@ -31,4 +31,6 @@ pub use error::NssError;
 pub(super) use file::Opened;
 pub(super) use read::Database;
 pub(super) use schema::{CERTIFICATES, KEYS};
-pub(super) use write::{Entry, Role, add_key, create, remove_keys, replace_certificate};
+pub(super) use write::{
+    Entry, Role, add_key, create, remove_keys, replace_certificate, reserve_public_key,
+};

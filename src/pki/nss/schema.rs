@@ -58,10 +58,14 @@ pub(super) mod attribute {
     pub(in super::super) const SUBJECT: u32 = 0x101;
     pub(in super::super) const ID: u32 = 0x102;
     pub(in super::super) const SENSITIVE: u32 = 0x103;
+    pub(in super::super) const ENCRYPT: u32 = 0x104;
     pub(in super::super) const DECRYPT: u32 = 0x105;
+    pub(in super::super) const WRAP: u32 = 0x106;
     pub(in super::super) const UNWRAP: u32 = 0x107;
     pub(in super::super) const SIGN: u32 = 0x108;
     pub(in super::super) const SIGN_RECOVER: u32 = 0x109;
+    pub(in super::super) const VERIFY: u32 = 0x10a;
+    pub(in super::super) const VERIFY_RECOVER: u32 = 0x10b;
     pub(in super::super) const DERIVE: u32 = 0x10c;
     pub(in super::super) const START_DATE: u32 = 0x110;
     pub(in super::super) const END_DATE: u32 = 0x111;
@@ -79,6 +83,7 @@ pub(super) mod attribute {
     pub(in super::super) const ALWAYS_SENSITIVE: u32 = 0x165;
     pub(in super::super) const MODIFIABLE: u32 = 0x170;
     pub(in super::super) const EC_PARAMETERS: u32 = 0x180;
+    pub(in super::super) const EC_POINT: u32 = 0x181;
     pub(in super::super) const TRUST_SERVER_AUTH: u32 = 0xce53_6358;
     pub(in super::super) const TRUST_CLIENT_AUTH: u32 = 0xce53_6359;
     pub(in super::super) const TRUST_CODE_SIGNING: u32 = 0xce53_635a;

@@ -1,5 +1,7 @@
 //! New and changed databases (provisioning spec 7.6).
 
+use der::Encode;
+use der::asn1::OctetStringRef;
 use md5::Md5;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params_from_iter};
@@ -62,8 +64,9 @@ pub(in crate::pki) fn create(entries: &[Entry<'_>]) -> Result<Images, NssError> 
         Some(pass_key.encrypt(PASSWORD_CHECK)?),
     )?;
     for entry in entries {
-        add_key(&keys, &pass_key, entry.keyed)?;
-        add_certificate(&certificates, entry)?;
+        let public = reserve_public_key(&certificates)?;
+        add_key(&keys, &pass_key, entry.keyed, public)?;
+        add_certificate(&certificates, entry, public)?;
         if entry.role == Role::Authority {
             add_trust(&certificates, &keys, &pass_key, &entry.keyed.certificate)?;
         }
@@ -74,12 +77,25 @@ pub(in crate::pki) fn create(entries: &[Entry<'_>]) -> Result<Images, NssError> 
     })
 }
 
+/// The number that the public key of a new certificate will have. It is needed before the
+/// certificate is written, because the codes for the public key are in the file with the keys.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pki) struct PublicKeyObject(u32);
+
+/// Chooses such a number.
+pub(in crate::pki) fn reserve_public_key(
+    certificates: &Opened,
+) -> Result<PublicKeyObject, NssError> {
+    new_object(certificates, PUBLIC).map(PublicKeyObject)
+}
+
 /// Puts a certificate in the place of all those of the same name. `former` are the certificates
-/// whose public keys are of no use any more; NSS keeps some as objects of their own.
+/// whose public keys are of no use any more.
 pub(in crate::pki) fn replace_certificate(
     certificates: &Opened,
     entry: &Entry<'_>,
     former: &[CertificateDer<'_>],
+    public: PublicKeyObject,
 ) -> Result<(), NssError> {
     let delete = |kind: &[u8], attribute, value: &[u8]| {
         let statement = format!(
@@ -93,14 +109,15 @@ pub(in crate::pki) fn replace_certificate(
     for certificate in former {
         delete(class::PUBLIC_KEY, a::ID, &id_of(certificate)?)?;
     }
-    add_certificate(certificates, entry)
+    add_certificate(certificates, entry, public)
 }
 
-/// Stores a private key, unless it is there.
+/// Stores a private key, unless it is there, and the codes for its public key.
 pub(in crate::pki) fn add_key(
     keys: &Opened,
     pass_key: &PassKey,
     keyed: &KeyedCertificate,
+    public: PublicKeyObject,
 ) -> Result<(), NssError> {
     let id = id_of(&keyed.certificate)?;
     if !key_objects(keys, &id)?.is_empty() {
@@ -148,6 +165,8 @@ pub(in crate::pki) fn add_key(
             row.push((a::KEY_TYPE, key_type::RSA.to_vec()));
             for (attribute, value) in [(a::MODULUS, modulus), (a::PUBLIC_EXPONENT, public_exponent)]
             {
+                let code = mac::seal(pass_key, public.0, attribute, value)?;
+                set_meta(keys, &code_name("cert", public.0, attribute), &code, None)?;
                 sign(object, attribute, value)?;
                 row.push((attribute, value.clone()));
             }
@@ -187,7 +206,12 @@ pub(in crate::pki) fn remove_keys(
     Ok(())
 }
 
-fn add_certificate(certificates: &Opened, entry: &Entry<'_>) -> Result<(), NssError> {
+fn add_certificate(
+    certificates: &Opened,
+    entry: &Entry<'_>,
+    public: PublicKeyObject,
+) -> Result<(), NssError> {
+    add_public_key(certificates, entry.keyed, public)?;
     let der = &entry.keyed.certificate;
     let names = Names::of(der)?;
     let object = new_object(certificates, PUBLIC)?;
@@ -205,6 +229,66 @@ fn add_certificate(certificates: &Opened, entry: &Entry<'_>) -> Result<(), NssEr
         (a::MODIFIABLE, YES.to_vec()),
     ];
     insert(certificates, PUBLIC, object, row)
+}
+
+/// Stores a public key. By it, NSS sees that it has a certificate's private key while that is not
+/// accessible, because the password was not given yet.
+fn add_public_key(
+    certificates: &Opened,
+    keyed: &KeyedCertificate,
+    PublicKeyObject(object): PublicKeyObject,
+) -> Result<(), NssError> {
+    let numbers = Numbers::of(&keyed.key, &keyed.certificate)?;
+    let (rsa, ec) = match numbers {
+        Numbers::Rsa { .. } => (YES, NO),
+        Numbers::Ec { .. } => (NO, YES),
+    };
+    let mut row = vec![
+        (a::CLASS, class::PUBLIC_KEY.to_vec()),
+        (a::TOKEN, YES.to_vec()),
+        (a::PRIVATE, NO.to_vec()),
+        (a::LABEL, EMPTY.to_vec()),
+        (a::SUBJECT, EMPTY.to_vec()),
+        (a::ID, id_of(&keyed.certificate)?.to_vec()),
+        (a::ENCRYPT, rsa.to_vec()),
+        (a::WRAP, rsa.to_vec()),
+        (a::VERIFY, YES.to_vec()),
+        (a::VERIFY_RECOVER, rsa.to_vec()),
+        (a::DERIVE, ec.to_vec()),
+        (a::START_DATE, EMPTY.to_vec()),
+        (a::END_DATE, EMPTY.to_vec()),
+        (a::LOCAL, NO.to_vec()),
+        (a::NEVER_EXTRACTABLE, YES.to_vec()),
+        (a::MODIFIABLE, YES.to_vec()),
+    ];
+    match numbers {
+        Numbers::Rsa {
+            modulus,
+            public_exponent,
+            secrets: _,
+        } => row.extend([
+            (a::KEY_TYPE, key_type::RSA.to_vec()),
+            (a::MODULUS, modulus),
+            (a::PUBLIC_EXPONENT, public_exponent),
+        ]),
+        Numbers::Ec {
+            curve,
+            point,
+            scalar: _,
+        } => row.extend([
+            (a::KEY_TYPE, key_type::EC.to_vec()),
+            (a::EC_PARAMETERS, curve),
+            (a::EC_POINT, octet_string(&point)?),
+        ]),
+    }
+    insert(certificates, PUBLIC, object, row)
+}
+
+/// The DER of a string of bytes.
+fn octet_string(bytes: &[u8]) -> Result<Vec<u8>, NssError> {
+    OctetStringRef::new(bytes)
+        .and_then(|string| string.to_der())
+        .map_err(|error| NssError::damaged(CERTIFICATES, error))
 }
 
 fn add_trust(

@@ -68,11 +68,14 @@ impl Store {
             .filter(|one| !others.iter().any(|other| other.key_id() == one.key_id()))
             .map(|one| one.der.clone())
             .collect();
+        let public = Opened::to_read(&dir.path_of(nss::CERTIFICATES), nss::CERTIFICATES)
+            .and_then(|certificates| nss::reserve_public_key(&certificates))
+            .map_err(|source| unusable(&dir, source))?;
         edit(&dir, &lock, nss::KEYS, |keys| {
-            nss::add_key(keys, database.pass_key(), &server)
+            nss::add_key(keys, database.pass_key(), &server, public)
         })?;
         edit(&dir, &lock, nss::CERTIFICATES, |certificates| {
-            nss::replace_certificate(certificates, &entry, &unused)
+            nss::replace_certificate(certificates, &entry, &unused, public)
         })?;
         edit(&dir, &lock, nss::KEYS, |keys| {
             nss::remove_keys(keys, &unused)

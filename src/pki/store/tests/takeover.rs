@@ -175,7 +175,7 @@ fn a_renewed_server_certificate_is_the_only_thing_that_changes() {
         let codes = "SELECT count(DISTINCT substr(id, 9, 8)) FROM metaData \
                      WHERE id LIKE 'sig_key_%'";
         assert_eq!(count(KEYS, codes), keys_before);
-        assert_eq!(count(CERTIFICATES, "SELECT count(*) FROM nssPublic"), 3);
+        assert_eq!(count(CERTIFICATES, "SELECT count(*) FROM nssPublic"), 5);
     }
 }
 
