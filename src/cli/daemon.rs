@@ -166,6 +166,7 @@ pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings
                 tracing::warn!("{unset}");
             }
         }),
+        is_revoked: Arc::new(|_| false),
     }
 }
 

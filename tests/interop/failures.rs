@@ -117,7 +117,7 @@ fn server_that_is_killed_during_a_split_remembers_who_had_the_vote() {
         return;
     }
     // Less than the lease, which is 5.8 s here.
-    let while_it_may_cast = Duration::from_millis(2500);
+    let while_it_may_cast = Duration::from_millis(1400);
     cluster.hold(while_it_may_cast, "node 2 does not get the vote", |views| {
         views.inquorate(&[2])
     });
