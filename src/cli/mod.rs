@@ -9,6 +9,7 @@ mod getopt;
 mod identity;
 mod import;
 mod options;
+mod own;
 mod qnetd;
 mod release;
 mod secret;

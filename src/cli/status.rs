@@ -67,6 +67,9 @@ fn table(status: &ArbiterStatus) -> String {
         status.connections,
         status.clusters.len()
     );
+    for warning in &status.warnings {
+        let _ = writeln!(text, "Warning: {warning}");
+    }
     for cluster in &status.clusters {
         let _ = cluster_text(&mut text, cluster);
     }

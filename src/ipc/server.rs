@@ -5,6 +5,8 @@ use super::json::{ClusterStatus, Status};
 use super::render::{self, Counts};
 use crate::config::Settings;
 use crate::engine::snapshot::ClusterSnapshot;
+use crate::journal::Health;
+use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
 use crate::telemetry::events;
 use crate::wire::ClusterName;
@@ -200,12 +202,37 @@ fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
         tls: settings.session.tls.to_string().to_ascii_lowercase(),
         client_cert_required: settings.session.client_cert_required,
         connections: shared.connected(),
+        warnings: warnings(shared, &live),
         clusters: snapshots(shared, None)
             .iter()
             .map(ClusterStatus::from)
             .collect(),
     };
     serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
+}
+
+fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if matches!(live.tls, TlsState::Waiting) {
+        warnings.push(format!(
+            "there are no certificates in {} yet, so no node can connect; make them with \
+             `corosync-qnetd-certutil -i`",
+            live.settings.identity_dir.display()
+        ));
+    }
+    match shared.hub.journal_health() {
+        Some(Health::Good) => {}
+        Some(Health::Failing(why)) => warnings.push(format!(
+            "the journal can't be written, so no vote moves until it can be: {why}"
+        )),
+        None => warnings.push(
+            "there is no journal, so a restart in the middle of a split may move the vote; the log \
+             of the start says why"
+                .to_owned(),
+        ),
+    }
+    warnings.extend(shared.guests.warnings());
+    warnings
 }
 
 fn release(shared: &Arc<Shared>, name: &ClusterName) -> Result<Vec<u8>, CommandError> {
