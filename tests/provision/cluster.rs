@@ -1,0 +1,70 @@
+//! Real corosync and corosync-qdevice on a machine.
+
+use crate::machine::{Machine, until};
+
+/// Quorum's device section as `pvecm` writes it.
+pub(crate) fn device(arbiter: &str, algorithm: &str) -> String {
+    format!(
+        "    device {{\n        model: net\n        votes: 1\n        timeout: 3000\n        sync_timeout: 4000\n        \
+         net {{\n            tls: on\n            host: {arbiter}\n            algorithm: {algorithm}\n        }}\n    }}\n"
+    )
+}
+
+/// A `corosync.conf`. Real-time priority is off: several corosyncs on two cores would starve each other.
+pub(crate) fn configuration(name: &str, nodes: &[&Machine], device: &str) -> String {
+    let list: String = (1..)
+        .zip(nodes)
+        .map(|(id, node)| {
+            let address = &node.address;
+            format!("    node {{\n        nodeid: {id}\n        name: node{id}\n        ring0_addr: {address}\n    }}\n")
+        })
+        .collect();
+    format!(
+        "totem {{\n    version: 2\n    cluster_name: {name}\n    transport: knet\n    crypto_cipher: none\n    \
+         crypto_hash: none\n    token: 1000\n}}\nlogging {{\n    to_stderr: yes\n    to_syslog: no\n    to_logfile: no\n}}\n\
+         system {{\n    sched_rr: no\n    priority: 0\n    move_to_root_cgroup: no\n}}\nnodelist {{\n{list}}}\n\
+         quorum {{\n    provider: corosync_votequorum\n{device}}}\n"
+    )
+}
+
+/// Gives all nodes a configuration.
+pub(crate) fn configure(nodes: &[&Machine], configuration: &str) {
+    for node in nodes {
+        node.write("/etc/corosync/corosync.conf", configuration);
+    }
+}
+
+/// Starts corosync on all nodes and waits until they see each other.
+pub(crate) fn boot(nodes: &[&Machine]) {
+    for node in nodes {
+        node.run(&["systemctl", "start", "corosync"]);
+    }
+    for node in nodes {
+        until("the nodes see each other", || {
+            total_votes(node) >= Some(nodes.len())
+        });
+    }
+}
+
+/// The votes that a node counts, the device's among them.
+pub(crate) fn total_votes(node: &Machine) -> Option<usize> {
+    let output = node.output(&["corosync-quorumtool", "-s"]).stdout;
+    let text = String::from_utf8_lossy(&output).into_owned();
+    let line = text.lines().find(|line| line.starts_with("Total votes:"))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+/// Waits until every node counts the device's vote, and checks that the node's own tools say so.
+pub(crate) fn wait_for_device(nodes: &[&Machine]) {
+    for node in nodes {
+        until("the device's vote is counted", || {
+            total_votes(node) == Some(nodes.len() + 1)
+        });
+        let quorum = node.run(&["corosync-quorumtool", "-s"]);
+        // What the others' devices do is known some time later.
+        let own = quorum.lines().find(|line| line.ends_with("(local)"));
+        assert!(own.is_some_and(|line| line.contains(" A,V,")), "{quorum}");
+        let device = node.run(&["corosync-qdevice-tool", "-s"]);
+        assert!(device.contains("State:\t\t\tConnected"), "{device}");
+    }
+}
