@@ -1,8 +1,9 @@
 //! Machines in namespaces: a private network, process tree, `/etc`, `/usr/bin`, `/root`, `/tmp`, `/run` and `/var/log`.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,10 +35,10 @@ for dir in etc usr/bin; do
     mkdir -p $layers/$dir/upper $layers/$dir/work
     mount -t overlay overlay -o lowerdir=/$dir,upperdir=$layers/$dir/upper,workdir=$layers/$dir/work /$dir
 done
-for dir in /etc/corosync /root /tmp /var/log; do mount -t tmpfs tmpfs "$dir"; done
+for dir in /etc/corosync /root /tmp /var/log /var/lib/pcsd; do mount -t tmpfs tmpfs "$dir"; done
 chmod 700 /root
 chmod 1777 /tmp
-mkdir -p /etc/corosync/qnetd /run/sshd /run/systemd/system /usr/bin/reference
+mkdir -p /etc/corosync/qnetd /var/log/pcsd /run/sshd /run/systemd/system /usr/bin/reference
 rm -f /etc/systemd/system/multi-user.target.wants/corosync*
 mv /usr/bin/corosync-qnetd /usr/bin/corosync-qnetd-tool /usr/bin/corosync-qnetd-certutil /usr/bin/reference/
 touch /usr/bin/qarbiter
@@ -56,6 +57,17 @@ const NAMES: [&str; 3] = [
 pub(crate) enum Whose {
     Theirs,
     Ours,
+}
+
+impl Whose {
+    /// `QNETD_UNDER_TEST`: `ours`, the default, or `theirs`, to try a test on the reference.
+    pub(crate) fn from_environment() -> Self {
+        match std::env::var("QNETD_UNDER_TEST").as_deref() {
+            Ok("theirs") => Self::Theirs,
+            Ok("ours") | Err(std::env::VarError::NotPresent) => Self::Ours,
+            other => panic!("QNETD_UNDER_TEST must be `ours` or `theirs`, not {other:?}"),
+        }
+    }
 }
 
 /// A network with machines.
@@ -104,7 +116,7 @@ impl Site {
         namespace.run(&["ip", "link", "set", "lan", "up"]);
         let machine = Machine { namespace, address };
         machine.write_program("/usr/bin/systemctl", include_str!("systemctl.py"));
-        machine.install(Whose::Ours);
+        machine.install(Whose::from_environment());
         machine
     }
 }
@@ -142,6 +154,34 @@ impl Machine {
     /// Where a path of this machine is found from outside. Symbolic links on the way lead astray.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.namespace.path(inside)
+    }
+
+    /// A command that will run on this machine, for those that need an input or several processes at once.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .arg(format!("--target={}", self.namespace.pid()))
+            .args(["--net", "--mount", "--pid", "--"])
+            .args(arguments)
+            .current_dir("/");
+        command
+    }
+
+    /// Runs a command that reads this from its input.
+    pub(crate) fn feed(&self, input: &[u8], arguments: &[&str]) -> Outcome {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap().into()
     }
 
     /// Runs a command without input; whatever comes of it.

@@ -13,9 +13,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cluster;
+mod crmsh;
 mod machine;
 #[allow(dead_code, reason = "the interop tests use all of it")]
 #[path = "../interop/namespace.rs"]
 mod namespace;
+mod ocf;
+mod pcs;
 mod pvecm;
 mod ssh;
