@@ -1,6 +1,6 @@
 //! Real corosync and corosync-qdevice on a machine.
 
-use crate::machine::{Machine, until};
+use crate::machine::{DB, Machine, NODE_DB, until};
 
 /// Quorum's device section as `pvecm` writes it.
 pub(crate) fn device(arbiter: &str, algorithm: &str) -> String {
@@ -66,5 +66,65 @@ pub(crate) fn wait_for_device(nodes: &[&Machine]) {
         assert!(own.is_some_and(|line| line.contains(" A,V,")), "{quorum}");
         let device = node.run(&["corosync-qdevice-tool", "-s"]);
         assert!(device.contains("State:\t\t\tConnected"), "{device}");
+    }
+}
+
+/// The flow of the man pages, with files carried by hand: the first node makes the request, all get its result.
+pub(crate) fn provision(arbiter: &Machine, nodes: &[&Machine], name: &str) {
+    let ca = arbiter.read(&format!("{DB}/qnetd-cacert.crt"));
+    for node in nodes {
+        node.write("/root/ca.crt", &ca);
+        node.run(&["corosync-qdevice-net-certutil", "-i", "-c", "/root/ca.crt"]);
+    }
+    let first = nodes[0];
+    let request = request(first, name);
+    arbiter.write("/root/node.crq", request);
+    arbiter.run(&[
+        "corosync-qnetd-certutil",
+        "-s",
+        "-c",
+        "/root/node.crq",
+        "-n",
+        name,
+    ]);
+    first.write("/root/cluster.crt", arbiter.read(&certificate(name)));
+    first.run(&[
+        "corosync-qdevice-net-certutil",
+        "-M",
+        "-c",
+        "/root/cluster.crt",
+    ]);
+    let bundle = first.read(&format!("{NODE_DB}/qdevice-net-node.p12"));
+    for node in &nodes[1..] {
+        node.write("/root/node.p12", &bundle);
+        node.run(&[
+            "corosync-qdevice-net-certutil",
+            "-m",
+            "-c",
+            "/root/node.p12",
+        ]);
+    }
+}
+
+/// Where the arbiter keeps a cluster's certificate.
+pub(crate) fn certificate(name: &str) -> String {
+    format!("{DB}/cluster-{name}.crt")
+}
+
+/// A request of the node's own tool.
+pub(crate) fn request(node: &Machine, name: &str) -> Vec<u8> {
+    node.run(&["corosync-qdevice-net-certutil", "-r", "-n", name]);
+    node.read(&format!("{NODE_DB}/qdevice-net-node.crq"))
+}
+
+/// Writes the whole configuration with a device and starts corosync and corosync-qdevice.
+pub(crate) fn start(arbiter: &Machine, nodes: &[&Machine], name: &str) {
+    let device = device(&arbiter.address, "ffsplit");
+    configure(nodes, &configuration(name, nodes, &device));
+    for node in nodes {
+        node.run(&["systemctl", "start", "corosync"]);
+    }
+    for node in nodes {
+        node.run(&["systemctl", "start", "corosync-qdevice"]);
     }
 }

@@ -6,7 +6,11 @@ Two functions ask Pacemaker or corosync's objects for the nodes of the cluster; 
 
 import sys
 
-from crmsh import corosync, qdevice, utils
+from crmsh import log
+
+log.setup_logging()
+
+from crmsh import corosync, qdevice, utils  # noqa: E402 (its loggers copy what is set up before)
 
 task, arbiter, node, name = sys.argv[1:]
 utils.list_cluster_nodes = lambda *_: [node]

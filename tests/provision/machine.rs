@@ -38,7 +38,7 @@ done
 for dir in /etc/corosync /root /tmp /var/log /var/lib/pcsd; do mount -t tmpfs tmpfs "$dir"; done
 chmod 700 /root
 chmod 1777 /tmp
-mkdir -p /etc/corosync/qnetd /var/log/pcsd /run/sshd /run/systemd/system /usr/bin/reference
+mkdir -p /etc/corosync/qnetd /var/log/pcsd /var/log/crmsh /run/sshd /run/systemd/system /usr/bin/reference
 rm -f /etc/systemd/system/multi-user.target.wants/corosync*
 mv /usr/bin/corosync-qnetd /usr/bin/corosync-qnetd-tool /usr/bin/corosync-qnetd-certutil /usr/bin/reference/
 touch /usr/bin/qarbiter

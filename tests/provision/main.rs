@@ -18,7 +18,11 @@ mod machine;
 #[allow(dead_code, reason = "the interop tests use all of it")]
 #[path = "../interop/namespace.rs"]
 mod namespace;
+mod net_certutil;
 mod ocf;
 mod pcs;
 mod pvecm;
+mod requests;
 mod ssh;
+mod takeover;
+mod traps;
