@@ -9,6 +9,7 @@ mod release;
 mod serve;
 mod status;
 mod tool;
+mod upkeep;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
