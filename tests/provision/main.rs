@@ -12,6 +12,7 @@
 // A test may fail by any panic; the exceptions in clippy.toml do not reach the helpers of a test target.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bad_input;
 mod cluster;
 mod crmsh;
 mod machine;
