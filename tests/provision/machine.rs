@@ -204,14 +204,9 @@ impl Machine {
         self.run(&["sh", "-euc", script])
     }
 
-    /// Starts a program that stays; `log(name)` is what it prints.
+    /// Starts a program that stays.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) {
         self.namespace.start(name, arguments);
-    }
-
-    /// Everything that a program started by [`Machine::start`] printed.
-    pub(crate) fn log(&self, name: &str) -> String {
-        self.namespace.log(name)
     }
 
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {

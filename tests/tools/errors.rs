@@ -1,7 +1,9 @@
 //! What goes wrong, in the words and with the exit codes of the reference.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -56,6 +58,46 @@ fn nobody_is_there() {
     }
     let empty = same(&lab, &[], &["-s", "-p", ""]);
     assert_eq!(empty.code, Some(3));
+}
+
+/// Something else listens there, or the daemon has no place for another question. The reference takes silence and half
+/// an answer for success: a check that goes by the exit code would call a daemon healthy that says nothing.
+#[test]
+fn an_answer_that_is_none() {
+    for (answer, theirs, ours) in [
+        (&b""[..], 0, 3),
+        (b"OK", 0, 3),
+        (b"nonsense\n", 3, 3),
+        (b"OK\n", 0, 0),
+        (b"OK\nhalf a line", 0, 0),
+        (b"OK\n\xff\xfe\n", 0, 0),
+        (b"Error\nwhat\n", 4, 4),
+        (b"Error\na\nb\n", 4, 4),
+    ] {
+        let lab = Lab::new();
+        let listener = UnixListener::bind(lab.socket()).unwrap();
+        let peer = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut line = [0; 100];
+                assert!(stream.read(&mut line).unwrap() > 0);
+                stream.write_all(answer).unwrap();
+            }
+        });
+        let tools = [THEIR_TOOL.into(), lab.named("corosync-qnetd-tool")];
+        let outputs = tools.map(|tool| {
+            let mut tool = Command::new(tool);
+            tool.arg("-sp").arg(lab.socket()).output().unwrap()
+        });
+        peer.join().unwrap();
+        let codes = outputs.each_ref().map(|output| output.status.code());
+        assert_eq!(codes, [Some(theirs), Some(ours)], "{outputs:?}");
+        let [theirs, ours] = outputs;
+        assert_eq!(ours.stdout, theirs.stdout);
+        if theirs.status.code() != Some(3) && ours.status.code() != Some(3) {
+            assert_eq!(ours.stderr, theirs.stderr);
+        }
+    }
 }
 
 #[test]
