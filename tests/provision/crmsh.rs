@@ -16,7 +16,7 @@ impl World {
     fn new(name: &str) -> Self {
         let site = Site::new();
         let arbiter = site.machine("arbiter");
-        arbiter.run(&["chown", "coroqnetd:coroqnetd", "/etc/corosync/qnetd"]);
+        arbiter.package();
         ssh::serve(&arbiter);
         let node = site.machine("node1");
         ssh::serve(&node);

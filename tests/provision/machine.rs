@@ -139,12 +139,15 @@ impl Machine {
         }
     }
 
-    /// Makes certificates as Debian's package does at its installation.
+    /// Gives the directory to the daemon's group, as our package does. What anybody makes in it has that group then.
+    pub(crate) fn package(&self) {
+        self.run(&["chgrp", "coroqnetd", "/etc/corosync/qnetd"]);
+    }
+
+    /// Makes certificates as the package of Debian does at its installation; the directory around them stays root's.
     pub(crate) fn initialize(&self) {
         self.run(&["corosync-qnetd-certutil", "-i", "-G"]);
-        self.sh(&format!(
-            "cd {DB}; chgrp coroqnetd . cert9.db key4.db || chgrp coroqnetd *"
-        ));
+        self.sh(&format!("cd {DB}; chgrp coroqnetd . cert9.db key4.db"));
     }
 
     pub(crate) fn name(&self) -> &str {

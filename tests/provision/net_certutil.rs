@@ -8,7 +8,7 @@ use crate::ssh;
 fn one_command_joins_all_nodes() {
     let site = Site::new();
     let arbiter = site.machine("arbiter");
-    arbiter.run(&["chown", "coroqnetd:coroqnetd", "/etc/corosync/qnetd"]);
+    arbiter.package();
     let nodes = [site.machine("node1"), site.machine("node2")];
     let all: Vec<&Machine> = nodes.iter().collect();
     ssh::key(all[0]);

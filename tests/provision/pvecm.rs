@@ -210,9 +210,7 @@ fn setup_force_and_remove() {
 #[test]
 fn setup_from_proxmox_ve_7_on_an_arbiter_that_was_never_used() {
     let proxmox = Proxmox::new("pve-7_old", Copying::Old);
-    proxmox
-        .arbiter
-        .run(&["chown", "coroqnetd:coroqnetd", "/etc/corosync/qnetd"]);
+    proxmox.arbiter.package();
     let init = proxmox.setup(false);
     assert_eq!(init.code, 0, "{init:?}");
     proxmox
