@@ -126,12 +126,13 @@ fn a_device_is_added_and_removed_through_pcsd() {
     added.ok();
     cluster::wait_for_device(&all);
 
-    // Ansible's role asks whether the certificates are still those of this arbiter.
-    let check = |host: &str, name: &str| {
-        let question = ["pcs", "quorum", "check_local_qnetd_certs", host, name];
-        first.outcome(&question)
+    // Ansible's role asks whether the certificates are still those of this arbiter, and for this cluster.
+    let check = |name: &str| {
+        let question = ["pcs", "quorum", "check_local_qnetd_certs", "arbiter", name];
+        first.outcome(&question).ok().stdout
     };
-    println!("{:?}", check("arbiter", "pcs cluster"));
+    assert_eq!(check("pcs cluster"), "certificate present\n");
+    assert_eq!(check("pcs"), "certificate missing\n");
 
     let listed = pcs(&arbiter, "qdevice status net").ok().stdout;
     assert!(listed.contains("Cluster \"pcs cluster\":\n"), "{listed}");
