@@ -128,7 +128,14 @@ fn a_device_is_added_and_removed_through_pcsd() {
 
     // Ansible's role asks whether the certificates are still those of this arbiter, and for this cluster.
     let check = |name: &str| {
-        let question = ["pcs", "quorum", "check_local_qnetd_certs", "arbiter", name];
+        let question = [
+            "pcs",
+            "quorum",
+            "device",
+            "check_local_qnetd_certs",
+            "arbiter",
+            name,
+        ];
         first.outcome(&question).ok().stdout
     };
     assert_eq!(check("pcs cluster"), "certificate present\n");
