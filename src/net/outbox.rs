@@ -64,13 +64,23 @@ impl Outbox {
     /// Queues a message. A client whose queue is full, or that can't be sent a message of this
     /// size, is closed: that client, not the one on whose behalf the message is sent (D6).
     pub fn push(&self, message: Vec<u8>) {
+        self.queue(message, self.limit);
+    }
+
+    /// Queues a message that was kept back by us. The client could not have read it any earlier,
+    /// so it does not count against the limit.
+    pub fn push_withheld(&self, message: Vec<u8>) {
+        self.queue(message, usize::MAX);
+    }
+
+    fn queue(&self, message: Vec<u8>, limit: usize) {
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return;
         }
         if message.len() > self.max_message {
             queue.closing = Some(Closing::TooLarge);
-        } else if queue.messages.len() + queue.in_flight >= self.limit {
+        } else if queue.messages.len() + queue.in_flight >= limit {
             queue.closing = Some(Closing::QueueFull);
         } else {
             queue.messages.push_back(message);
@@ -138,6 +148,17 @@ mod tests {
         outbox.written();
         outbox.push(vec![3]);
         assert_eq!(outbox.closing(), None);
+    }
+
+    #[test]
+    fn what_was_withheld_does_not_count() {
+        let outbox = Outbox::new(1, 10);
+        for _ in 0..3 {
+            outbox.push_withheld(vec![1]);
+        }
+        assert_eq!(outbox.closing(), None);
+        outbox.push(vec![2]);
+        assert_eq!(outbox.closing(), Some(Closing::QueueFull));
     }
 
     #[test]
