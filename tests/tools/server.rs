@@ -92,11 +92,11 @@ async fn limits() {
         (
             &[
                 "-m",
-                "4000000000",
+                "2147483647",
                 "-S",
                 "max_client_send_size=40000,max_client_receive_size=50000",
             ],
-            "Maximum allowed clients:\t4000000000\nMaximum send/receive size:\t40000/50000 bytes\n",
+            "Maximum allowed clients:\t2147483647\nMaximum send/receive size:\t40000/50000 bytes\n",
         ),
     ] {
         let pair = Pair::with_flags(&[&["-s", "off"], flags].concat());
