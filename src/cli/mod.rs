@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         .unwrap_or_default();
     match name.to_str() {
         Some("corosync-qnetd-certutil") => certutil::main(&program, arguments),
-        Some("corosync-qnetd-tool") => tool::main(arguments),
+        Some("corosync-qnetd-tool") => tool::main(&program, arguments),
         Some("corosync-qnetd") => qnetd::main(&program, arguments.collect()),
         _ => match Cli::parse().command {
             Command::Serve(serve) => serve.run(),

@@ -99,7 +99,9 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
     let Some(line) = read_line(&mut stream, live.settings.ipc_max_receive).await? else {
         return Ok(());
     };
-    let result = match parse(&line) {
+    let command = parse(&line);
+    let what = what_is_too_long(command.as_ref().ok());
+    let result = match command {
         // With thousands of clusters an answer takes a while, which no vote should wait for.
         Ok(command) => {
             let shared = shared.clone();
@@ -112,15 +114,29 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
         Ok(text) => ("OK\n", text),
         Err(error) => ("Error\n", format!("{error}\n").into_bytes()),
     };
-    if verdict.len() + text.len() > live.settings.ipc_max_send {
-        stream
-            .write_all(b"Error\nInternal IPC buffer too small\n")
-            .await?;
+    let most = live.settings.ipc_max_send;
+    if verdict.len() + text.len() > most {
+        // The reference makes the text first, with a zero at its end, and then puts the verdict
+        // before it.
+        let why = match what.filter(|_| text.len() >= most) {
+            Some(what) => format!("Error\nCan't get QNetd {what}\n"),
+            None => "Error\nInternal IPC buffer too small\n".to_owned(),
+        };
+        stream.write_all(why.as_bytes()).await?;
     } else {
         stream.write_all(verdict.as_bytes()).await?;
         stream.write_all(&text).await?;
     }
     stream.shutdown().await
+}
+
+/// What the answer to a command is called when it is too long to be made.
+fn what_is_too_long(command: Option<&Command>) -> Option<&'static str> {
+    match command {
+        Some(Command::Status { .. }) => Some("status"),
+        Some(Command::List { .. }) => Some("cluster list"),
+        _ => None,
+    }
 }
 
 /// The first line, or `None` if the connection is to be closed without an answer.

@@ -346,11 +346,13 @@ fn params(
     Ok(params)
 }
 
-/// The string type that NSS chooses too: printable where possible.
+/// The string type that NSS chooses too: printable where possible, except for question marks.
+/// They are printable, but the library's writer takes them for a mistake of its caller, and ends
+/// the process.
 fn directory_string(name: &str) -> DnValue {
     match PrintableString::try_from(name) {
-        Ok(printable) => DnValue::PrintableString(printable),
-        Err(_) => DnValue::Utf8String(name.to_owned()),
+        Ok(printable) if !name.contains('?') => DnValue::PrintableString(printable),
+        Ok(_) | Err(_) => DnValue::Utf8String(name.to_owned()),
     }
 }
 
