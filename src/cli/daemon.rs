@@ -74,6 +74,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
         settings.max_pending = settings.max_pending.min(half);
     }
+    let votes = listener::open(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // For handshakes, and one for the control socket; more would only cost memory.
@@ -87,9 +88,13 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let shared = Shared::new(settings, hub, tls);
         let settings = &shared.settings;
         let control = ipc::server::bind(settings)?;
-        let votes = tokio::net::TcpListener::from_std(listener::bind(settings)?)?;
+        let votes = tokio::net::TcpListener::from_std(votes)?;
         stop_on_signals(&shared)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
+        if let Some(watchdog) = systemd::Watchdog::from_env() {
+            let hub = shared.hub.clone();
+            tokio::spawn(watchdog.run(move || drop(hub.visit(|_| ()))));
+        }
         (start.ready)()?;
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");

@@ -1,6 +1,7 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
 pub mod certutil;
+mod completions;
 mod daemon;
 mod detach;
 mod getopt;
@@ -10,7 +11,7 @@ mod serve;
 mod status;
 mod tool;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// Print a file that teaches a shell to complete these commands
+    Completions(completions::Completions),
 }
 
 /// Where a running arbiter is found.
@@ -73,6 +76,9 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Completions(completions) => {
+                completions.run(<Cli as CommandFactory>::command())
+            }
         },
     }
 }
