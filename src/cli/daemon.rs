@@ -1,18 +1,18 @@
 //! Starting and stopping the arbiter, for every command that runs it.
 
+use super::upkeep::{self, Reload, Upkeep};
 use crate::config::Settings;
 use crate::ipc;
 use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
+use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
 use crate::pki::{Store, StoreError};
 use crate::telemetry::systemd;
-use crate::tls::config::server_config;
 use crate::tls::{
     ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
 };
-use crate::wire::TlsSupport;
 use rustix::fs::FlockOperation;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -53,8 +53,8 @@ fn hint(error: &StoreError) -> &'static str {
 
 /// Everything that a start needs besides the settings.
 pub(crate) struct Start {
-    /// The identity, unless TLS is off.
-    pub(crate) identity: Option<Store>,
+    /// Reads the settings again, for SIGHUP.
+    pub(crate) reload: Reload,
     /// Called when the port answers.
     pub(crate) ready: Box<dyn FnOnce() -> io::Result<()>>,
 }
@@ -65,15 +65,20 @@ pub(crate) struct Start {
 /// It can't be started.
 pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError> {
     let _lock = take_lock(&settings.lock_file)?;
-    let tls = match (&start.identity, settings.session.tls) {
-        (_, TlsSupport::Unsupported) | (None, _) => None,
-        (Some(store), _) => Some(server_config(tls_settings(store, &settings))?),
-    };
+    let tls = upkeep::tls_state(&settings)?;
+    if matches!(tls, TlsState::Waiting) {
+        tracing::warn!(
+            "there are no certificates in {} yet, so no node can connect; make them with \
+             `corosync-qnetd-certutil -i`, and they will be used without a restart",
+            settings.identity_dir.display()
+        );
+    }
     if let Some(files) = raise_file_limit() {
         // Strangers must leave room for nodes.
         let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
         settings.max_pending = settings.max_pending.min(half);
     }
+    // The port first: where it is taken, no control socket is left behind.
     let votes = listener::open(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -85,11 +90,12 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.
         let hub = Hub::new(Clock::start(), settings.policies.clone());
-        let shared = Shared::new(settings, hub, tls);
-        let settings = &shared.settings;
-        let control = ipc::server::bind(settings)?;
+        let shared = Shared::new(Live::new(settings, tls), hub);
+        let settings = shared.live().settings.clone();
         let votes = tokio::net::TcpListener::from_std(votes)?;
-        stop_on_signals(&shared)?;
+        let control = ipc::server::bind(&settings)?;
+        let upkeep = Upkeep::start(shared.clone(), start.reload)?;
+        heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
         if let Some(watchdog) = systemd::Watchdog::from_env() {
             let hub = shared.hub.clone();
@@ -104,8 +110,9 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::stopping() {
             tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
         }
+        upkeep.stop();
         control.abort();
-        if let Err(error) = std::fs::remove_file(&shared.settings.socket) {
+        if let Err(error) = std::fs::remove_file(&settings.socket) {
             tracing::debug!("can't remove the control socket: {error}");
         }
         tracing::info!("stopped");
@@ -113,7 +120,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
     })
 }
 
-fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
+pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
     let identity = store.identity();
     let said = AtomicBool::new(false);
     ServerSettings {
@@ -136,7 +143,15 @@ fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
     }
 }
 
-fn stop_on_signals(shared: &Arc<Shared>) -> io::Result<()> {
+fn heed_signals(shared: &Arc<Shared>, upkeep: &Upkeep) -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let bell = upkeep.bell();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP received, reading settings and certificates again");
+            bell.ring();
+        }
+    });
     for (kind, name) in [
         (SignalKind::terminate(), "SIGTERM"),
         (SignalKind::interrupt(), "SIGINT"),

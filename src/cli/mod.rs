@@ -10,6 +10,7 @@ mod release;
 mod serve;
 mod status;
 mod tool;
+mod upkeep;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;

@@ -4,10 +4,9 @@ use super::daemon::{self, Start, StartError};
 use super::getopt::{self, Flags};
 use super::{complain, detach};
 use crate::config::{Family, SettingError, Settings, advanced};
-use crate::pki::Store;
 use crate::telemetry::log::{self, Sinks};
 use crate::telemetry::syslog::Syslog;
-use crate::wire::{Algorithm, MessageType, TlsSupport};
+use crate::wire::{Algorithm, MessageType};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -28,7 +27,6 @@ enum Wanted {
 struct Run {
     settings: Settings,
     foreground: bool,
-    debug: bool,
     warnings: Vec<String>,
 }
 
@@ -67,7 +65,6 @@ fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
     let mut run = Run {
         settings: Settings::default(),
         foreground: false,
-        debug: false,
         warnings: Vec::new(),
     };
     let settings = &mut run.settings;
@@ -76,7 +73,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
         match flag {
             b'4' => settings.family = Family::V4,
             b'6' => settings.family = Family::V6,
-            b'd' => run.debug = true,
+            b'd' => settings.debug = true,
             b'f' => run.foreground = true,
             b'h' => return Ok(Wanted::Usage),
             b'v' => return Ok(Wanted::Version),
@@ -103,7 +100,7 @@ impl Run {
         let sinks = Sinks {
             stderr: self.foreground,
             syslog: Some(NAME.to_owned()),
-            debug: self.debug,
+            debug: self.settings.debug,
         };
         match self.serve(sinks) {
             Ok(()) => ExitCode::SUCCESS,
@@ -130,13 +127,11 @@ impl Run {
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
-        let identity = match self.settings.session.tls {
-            TlsSupport::Unsupported => None,
-            _ => Some(Store::open(&self.settings.identity_dir)?),
-        };
         let detached = !self.foreground;
         let ready = Box::new(move || if detached { detach::announce() } else { Ok(()) });
-        daemon::run(self.settings, Start { identity, ready })
+        let settings = self.settings.clone();
+        let reload = Box::new(move || Ok(settings.clone()));
+        daemon::run(self.settings, Start { reload, ready })
     }
 }
 
@@ -162,6 +157,7 @@ fn version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::TlsSupport;
 
     fn run(arguments: &[&str]) -> Result<Box<Run>, FlagError> {
         match parse(arguments.iter().map(OsString::from).collect())? {
@@ -188,7 +184,7 @@ mod tests {
             "-d",
         ])
         .unwrap_or_else(|error| panic!("{error}"));
-        assert!(run.foreground && run.debug);
+        assert!(run.foreground && run.settings.debug);
         let settings = run.settings;
         assert_eq!(settings.family, Family::V4);
         assert_eq!(settings.listen.as_deref(), Some("127.0.0.1"));

@@ -77,6 +77,7 @@ impl Serve {
             listen: self.listen.clone(),
             port: self.port,
             max_clients: self.max_clients,
+            debug: self.debug,
             family: match (self.ipv4, self.ipv6) {
                 (true, _) => Family::V4,
                 (_, true) => Family::V6,
@@ -128,13 +129,9 @@ impl Serve {
             }
             Ok(())
         });
-        daemon::run(
-            settings,
-            Start {
-                identity: identity.map(|(store, _)| store),
-                ready,
-            },
-        )
+        let again = settings.clone();
+        let reload = Box::new(move || Ok(again.clone()));
+        daemon::run(settings, Start { reload, ready })
     }
 }
 

@@ -160,6 +160,8 @@ pub struct Settings {
     pub ipc_max_receive: usize,
     /// Longest answer on the control socket, bytes.
     pub ipc_max_send: usize,
+    /// Detail in the log, `-d`.
+    pub debug: bool,
 }
 
 impl Default for Settings {
@@ -183,6 +185,7 @@ impl Default for Settings {
             ipc_max_clients: 10,
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
+            debug: false,
         }
     }
 }

@@ -97,6 +97,11 @@ impl Cluster {
         &self.name
     }
 
+    /// The rules that decide in it.
+    pub fn policy(&self) -> &ClusterPolicy {
+        &self.policy
+    }
+
     /// Whether it has no client.
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()

@@ -74,7 +74,7 @@ pub async fn run(shared: Arc<Shared>, listener: UnixListener) {
             },
             () = &mut stopped => return,
         };
-        let most = shared.settings.ipc_max_clients;
+        let most = shared.live().settings.ipc_max_clients;
         if most > 0 && connected.load(Ordering::Relaxed) >= most {
             tracing::error!("Maximum IPC clients reached. Not accepting connection");
             continue;
@@ -93,7 +93,8 @@ pub async fn run(shared: Arc<Shared>, listener: UnixListener) {
 }
 
 async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> {
-    let Some(line) = read_line(&mut stream, shared.settings.ipc_max_receive).await? else {
+    let live = shared.live();
+    let Some(line) = read_line(&mut stream, live.settings.ipc_max_receive).await? else {
         return Ok(());
     };
     let result = match parse(&line) {
@@ -109,7 +110,7 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
         Ok(text) => ("OK\n", text),
         Err(error) => ("Error\n", format!("{error}\n").into_bytes()),
     };
-    if verdict.len() + text.len() > shared.settings.ipc_max_send {
+    if verdict.len() + text.len() > live.settings.ipc_max_send {
         stream
             .write_all(b"Error\nInternal IPC buffer too small\n")
             .await?;
@@ -153,7 +154,7 @@ fn carry_out(shared: &Arc<Shared>, command: Command) -> Result<Vec<u8>, CommandE
                     .filter(|has_clients| *has_clients)
                     .count(),
             };
-            Ok(render::status(&shared.settings, counts, verbose))
+            Ok(render::status(&shared.live().settings, counts, verbose))
         }
         Command::List { verbose, cluster } => {
             let clusters: Vec<ClusterSnapshot> = snapshots(shared, cluster.as_ref())
@@ -187,7 +188,8 @@ fn snapshots(shared: &Shared, only: Option<&ClusterName>) -> Vec<ClusterSnapshot
 }
 
 fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
-    let settings = &shared.settings;
+    let live = shared.live();
+    let settings = &live.settings;
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         address: format!(

@@ -3,11 +3,12 @@
 //! While nothing is under way it holds no buffer.
 
 use super::handshake::Step;
+use super::live::TlsState;
 use super::outbox::{Closing, Outbox};
 use super::server::{PendingSlot, Shared};
-use crate::engine::{Action, ConnId, LeaveCause, Session, TlsView};
+use crate::engine::{Action, ConnId, LeaveCause, Session, SessionPolicy, TlsView};
 use crate::telemetry::events;
-use crate::tls::{ClusterAuthorisation, TlsError, TlsSession};
+use crate::tls::{ClusterAuthorisation, TlsError, TlsSession, serial_number};
 use crate::wire::{ClusterName, Frame, FrameDecoder, TlsSupport};
 use std::io;
 use std::pin::{Pin, pin};
@@ -84,10 +85,10 @@ impl Connection {
         conn: ConnId,
         address: Arc<str>,
         shared: Arc<Shared>,
+        policy: Arc<SessionPolicy>,
         outbox: Arc<Outbox>,
         pending: PendingSlot,
     ) -> Self {
-        let policy = shared.policy.clone();
         let now = shared.hub.clock().now();
         Self {
             stream,
@@ -218,8 +219,20 @@ impl Connection {
     fn after_step(&mut self, step: Step) -> Result<Vec<u8>, End> {
         self.tls = Some(step.tls);
         self.wire.extend_from_slice(&step.wire);
-        step.result?;
+        let state = step.result?;
+        if !state.handshaking {
+            self.note_certificate();
+        }
         Ok(step.plain)
+    }
+
+    /// From here on the connection ends when its certificate is revoked.
+    fn note_certificate(&self) {
+        let certificate = self.tls.as_ref().and_then(TlsSession::peer_certificate);
+        // The verifier has read it before, so it can be read.
+        if let Some(Ok(serial)) = certificate.map(serial_number) {
+            self.shared.certified(self.session.conn(), serial);
+        }
     }
 
     fn decrypt(&mut self, tls: TlsSession, input: &[u8]) -> Result<Vec<u8>, End> {
@@ -310,10 +323,17 @@ impl Connection {
     fn start_tls(&mut self) {
         // What was queued so far belongs before the handshake.
         self.collect();
-        let session = self.shared.tls.clone().map(TlsSession::new);
+        let session = match &self.shared.live().tls {
+            TlsState::Ready(config) => TlsSession::new(config.clone()),
+            TlsState::Waiting => return self.outbox.close(Closing::NoIdentity),
+            TlsState::Off => {
+                let off = crate::engine::CloseReason::TlsIsOff;
+                return self.outbox.close(Closing::Engine(off));
+            }
+        };
         match session {
-            Some(Ok(session)) => self.tls = Some(session),
-            Some(Err(error)) => {
+            Ok(session) => self.tls = Some(session),
+            Err(error) => {
                 tracing::error!(
                     "client {}: Can't start TLS. Disconnecting client. {error}",
                     self.address
@@ -321,9 +341,6 @@ impl Connection {
                 self.outbox
                     .close(Closing::Engine(crate::engine::CloseReason::TlsIsOff));
             }
-            None => self
-                .outbox
-                .close(Closing::Engine(crate::engine::CloseReason::TlsIsOff)),
         }
     }
 
@@ -385,7 +402,7 @@ impl Connection {
         let now = self.shared.hub.clock().now();
         let conn = self.session.conn();
         let node = self.session.node();
-        let tls_required = self.shared.policy.tls == TlsSupport::Required;
+        let tls_required = self.shared.live().policy.tls == TlsSupport::Required;
         let session = &mut self.session;
         if let Some(name) = session.cluster().cloned().filter(|_| node.is_some()) {
             let result = self.shared.hub.with_cluster(&name, |guarded, actions| {

@@ -26,7 +26,7 @@ type Shard = Mutex<HashMap<ClusterName, Arc<Cell>>>;
 #[derive(Debug)]
 pub struct Hub {
     clock: Clock,
-    policies: ClusterPolicies,
+    policies: Mutex<ClusterPolicies>,
     hasher: RandomState,
     shards: Vec<Shard>,
     clusters: AtomicUsize,
@@ -78,7 +78,7 @@ impl Hub {
     pub fn new(clock: Clock, policies: ClusterPolicies) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            policies,
+            policies: Mutex::new(policies),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             clusters: AtomicUsize::new(0),
@@ -129,6 +129,18 @@ impl Hub {
         seen.into_iter().map(|(_, seen)| seen).collect()
     }
 
+    /// Changes the rules for clusters that appear from now on. Returns those that are here and
+    /// keep their former rules until their last node has left: what was promised under one set of
+    /// rules can't be judged by another.
+    pub fn set_policies(&self, policies: &ClusterPolicies) -> Vec<ClusterName> {
+        lock(&self.policies).clone_from(policies);
+        let keeping = self.visit(|cluster| {
+            let keeps = *cluster.policy() != policies.policy(cluster.name());
+            keeps.then(|| cluster.name().clone())
+        });
+        keeping.into_iter().flatten().collect()
+    }
+
     /// Whether a cluster of that name is known.
     pub fn knows(&self, name: &ClusterName) -> bool {
         lock(self.shard(name)).contains_key(name)
@@ -144,7 +156,7 @@ impl Hub {
         }
         let cell = Arc::new(Cell {
             guarded: Mutex::new(Guarded {
-                cluster: Cluster::new(name.clone(), self.policies.policy(name)),
+                cluster: Cluster::new(name.clone(), lock(&self.policies).policy(name)),
                 members: Vec::new(),
                 order: 0,
                 retired: false,

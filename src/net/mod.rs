@@ -7,6 +7,7 @@ pub mod connection;
 pub mod handshake;
 pub mod hub;
 pub mod listener;
+pub mod live;
 pub mod outbox;
 pub mod server;
 

@@ -21,6 +21,12 @@ pub enum Closing {
     /// There are too many clusters.
     #[error("{0}")]
     Clusters(#[from] super::hub::TooManyClusters),
+    /// There are no certificates, so TLS can't be spoken.
+    #[error("there are no certificates here yet; make them with `corosync-qnetd-certutil -i`")]
+    NoIdentity,
+    /// The operator revoked the client's certificate.
+    #[error("its certificate was revoked")]
+    Revoked,
     /// The server is going down.
     #[error("the arbiter is going down")]
     Shutdown,

@@ -3,12 +3,11 @@
 use super::connection::Connection;
 use super::handshake::HandshakePool;
 use super::hub::Hub;
+use super::live::{Live, Present};
 use super::outbox::{Closing, Outbox};
 use super::{listener, lock};
-use crate::config::Settings;
-use crate::engine::{ConnId, SessionPolicy};
+use crate::engine::ConnId;
 use crate::telemetry::events;
-use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,18 +26,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Shared {
     /// The clusters.
     pub hub: Arc<Hub>,
-    /// The rules for connections.
-    pub policy: Arc<SessionPolicy>,
-    /// TLS, unless it is off.
-    pub tls: Option<Arc<ServerConfig>>,
     /// Where handshakes run.
     pub handshakes: HandshakePool,
-    /// All settings.
-    pub settings: Settings,
-    connections: Mutex<HashMap<ConnId, Arc<Outbox>>>,
+    live: Present,
+    connections: Mutex<HashMap<ConnId, Link>>,
     pending: Arc<AtomicUsize>,
     next: AtomicU64,
     stop: watch::Sender<bool>,
+}
+
+/// What the server knows of a connection besides what the connection itself does.
+struct Link {
+    outbox: Arc<Outbox>,
+    /// Serial number of the client's certificate, see [`crate::tls::serial_number`].
+    serial: Option<Box<[u8]>>,
 }
 
 /// The place of a connection among those that have not introduced themselves.
@@ -52,13 +53,11 @@ impl Drop for PendingSlot {
 
 impl Shared {
     /// The state of a server that nobody is connected to.
-    pub fn new(settings: Settings, hub: Arc<Hub>, tls: Option<Arc<ServerConfig>>) -> Arc<Self> {
+    pub fn new(live: Live, hub: Arc<Hub>) -> Arc<Self> {
         Arc::new(Self {
             hub,
-            policy: Arc::new(settings.session.clone()),
-            tls,
             handshakes: HandshakePool::new(),
-            settings,
+            live: Present::new(live),
             connections: Mutex::default(),
             pending: Arc::default(),
             next: AtomicU64::new(1),
@@ -69,6 +68,34 @@ impl Shared {
     /// Connections, with those that have not introduced themselves.
     pub fn connected(&self) -> usize {
         lock(&self.connections).len()
+    }
+
+    /// The present settings and certificates.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.get()
+    }
+
+    /// Puts other settings and certificates into force, for connections that come from now on.
+    pub fn set_live(&self, live: Live) {
+        self.live.set(live);
+    }
+
+    /// Notes whose certificate a connection showed, so that [`Shared::disconnect`] finds it.
+    pub(super) fn certified(&self, conn: ConnId, serial: Box<[u8]>) {
+        if let Some(link) = lock(&self.connections).get_mut(&conn) {
+            link.serial = Some(serial);
+        }
+    }
+
+    /// Ends the connections whose certificate has one of these serial numbers. Returns how many.
+    pub fn disconnect(&self, is_revoked: impl Fn(&[u8]) -> bool) -> usize {
+        let connections = lock(&self.connections);
+        let revoked = connections
+            .values()
+            .filter(|link| link.serial.as_deref().is_some_and(&is_revoked));
+        revoked
+            .map(|link| link.outbox.close(Closing::Revoked))
+            .count()
     }
 
     /// Asks the server to stop.
@@ -101,9 +128,8 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
         }
     }
     drop(listener);
-    let all: Vec<Arc<Outbox>> = lock(&shared.connections).values().cloned().collect();
-    for outbox in all {
-        outbox.close(Closing::Shutdown);
+    for link in lock(&shared.connections).values() {
+        link.outbox.close(Closing::Shutdown);
     }
     let everybody_left = async {
         while shared.connected() > 0 {
@@ -116,7 +142,8 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
-    let settings = &shared.settings;
+    let live = shared.live();
+    let settings = &live.settings;
     if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
         events::turned_away(&format_args!(
             "Maximum clients reached. Not accepting connection from {address} \
@@ -140,12 +167,26 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let conn = ConnId(shared.next.fetch_add(1, Ordering::Relaxed));
     let max_message = usize::try_from(settings.session.max_send).unwrap_or(usize::MAX);
     let outbox = Arc::new(Outbox::new(settings.max_send_buffers, max_message));
-    lock(&shared.connections).insert(conn, outbox.clone());
+    lock(&shared.connections).insert(
+        conn,
+        Link {
+            outbox: outbox.clone(),
+            serial: None,
+        },
+    );
     shared.pending.fetch_add(1, Ordering::Relaxed);
     let slot = PendingSlot(shared.pending.clone());
     let address: Arc<str> = printable(address).into();
     tracing::debug!("client {address}: connected");
-    let connection = Connection::new(stream, conn, address, shared.clone(), outbox, slot);
+    let connection = Connection::new(
+        stream,
+        conn,
+        address,
+        shared.clone(),
+        live.policy.clone(),
+        outbox,
+        slot,
+    );
     let shared = shared.clone();
     tokio::spawn(async move {
         connection.serve().await;

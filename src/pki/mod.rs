@@ -18,6 +18,7 @@ mod dir;
 pub mod name;
 pub mod profile;
 pub mod store;
+pub mod watch;
 
 pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};

@@ -4,7 +4,7 @@ use super::syslog::Syslog;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use tracing::field::{Field, Visit};
@@ -41,6 +41,24 @@ enum Entry {
     End,
 }
 
+/// Whether detail is logged.
+static DETAIL: AtomicBool = AtomicBool::new(false);
+
+/// Turns detail in the log on or off while the process runs.
+pub fn set_debug(on: bool) {
+    if DETAIL.swap(on, Ordering::Relaxed) != on {
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+fn most() -> Level {
+    if DETAIL.load(Ordering::Relaxed) {
+        Level::DEBUG
+    } else {
+        Level::INFO
+    }
+}
+
 /// Starts the log of the process. The second call has no effect on where lines go.
 ///
 /// # Errors
@@ -51,12 +69,8 @@ pub fn start(sinks: Sinks) -> std::io::Result<LogGuard> {
     let log = Log {
         sender: sender.clone(),
         dropped: dropped.clone(),
-        most: if sinks.debug {
-            Level::DEBUG
-        } else {
-            Level::INFO
-        },
     };
+    set_debug(sinks.debug);
     let writer = thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || write_lines(&receiver, &sinks, &dropped))?;
@@ -114,16 +128,15 @@ fn write_line(sinks: &Sinks, syslog: Option<&Syslog>, level: Level, text: &str) 
 struct Log {
     sender: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
-    most: Level,
 }
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.most && metadata.target().starts_with("qarbiter")
+        *metadata.level() <= most() && metadata.target().starts_with("qarbiter")
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(self.most.into())
+        Some(most().into())
     }
 
     fn event(&self, event: &tracing::Event<'_>) {

@@ -27,6 +27,6 @@ pub use config::{
     ClientCertMode, ClientSettings, Identity, ServerSettings, TlsConfigError, Versions,
 };
 pub use error::TlsError;
-pub use names::{AuthorisationError, CertificateNames, ClusterAuthorisation};
+pub use names::{AuthorisationError, CertificateNames, ClusterAuthorisation, serial_number};
 pub use policy::{ExpiredServer, SystemClock, UnsetClock};
 pub use stream::{Received, Tls, TlsClient, TlsSession};

@@ -72,6 +72,25 @@ impl CertificateNames {
     }
 }
 
+/// The serial number of a certificate, big-endian without leading zeros.
+///
+/// # Errors
+/// [`UnreadableCertificate`] if it is not a certificate.
+pub fn serial_number(certificate: &CertificateDer<'_>) -> Result<Box<[u8]>, UnreadableCertificate> {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|e| UnreadableCertificate(e.into()))?;
+    Ok(without_leading_zeros(certificate.raw_serial()).into())
+}
+
+/// The same number in the form in which two numbers can be compared.
+#[must_use]
+pub fn without_leading_zeros(mut serial: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = serial {
+        serial = rest;
+    }
+    serial
+}
+
 impl fmt::Display for CertificateNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -96,9 +96,10 @@ fn it_returns_when_the_port_answers() {
 fn a_start_that_fails_is_seen() {
     let lab = Lab::new();
     let ours = lab.named("corosync-qnetd");
+    fs::write(lab.state(), "").unwrap();
     let failed = run(&mut lab.qnetd(&ours, &[]));
     assert_eq!(failed.code, Some(1));
-    let text = "there are no certificates in";
+    let text = "Not a directory";
     assert!(failed.stderr.contains(text), "{}", failed.stderr);
 
     let taken = TcpListener::bind(("127.0.0.1", lab.port)).unwrap();
@@ -109,6 +110,7 @@ fn a_start_that_fails_is_seen() {
         "{}",
         failed.stderr
     );
+    assert!(!lab.socket().exists(), "a control socket is left behind");
     drop(taken);
 
     let started = run(&mut lab.qnetd(&ours, &["-s", "off"]));

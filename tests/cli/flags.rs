@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::lab::{Lab, Outcome, THEIR_QNETD, run};
 
-/// What both do with the same arguments. Nothing here gets as far as a start: there is no identity.
+/// What both do with the same arguments. Nothing here gets as far as a start: where the directory
+/// with the identity should be is a file.
 struct Both {
     theirs: Outcome,
     ours: Outcome,
@@ -12,6 +13,7 @@ struct Both {
 
 fn both(arguments: &[&str]) -> Both {
     let lab = Lab::new();
+    std::fs::write(lab.state(), "").unwrap();
     let places = lab.places();
     let port = lab.port.to_string();
     let ours = lab.named("corosync-qnetd");
@@ -127,21 +129,17 @@ fn good_values_are_taken_as_there() {
         );
         let stopped = theirs.stderr.contains("Can't open NSS DB directory");
         assert!(stopped, "{arguments:?}: {}", theirs.stderr);
-        let stopped = ours.stderr.contains("there are no certificates in");
+        let stopped = ours.stderr.contains("Not a directory");
         assert!(stopped, "{arguments:?}: {}", ours.stderr);
     }
 }
 
 #[test]
-fn a_missing_identity_is_named_with_the_way_out() {
+fn an_unusable_directory_is_named_with_the_way_out() {
     let Both { ours, .. } = both(&[]);
     assert_eq!(ours.code, Some(1));
-    assert!(
-        ours.stderr.contains("`corosync-qnetd-certutil -i`"),
-        "{}",
-        ours.stderr
-    );
-    assert!(ours.stderr.starts_with("corosync-qnetd: "));
+    assert!(ours.stderr.starts_with("corosync-qnetd: cannot open "));
+    assert!(ours.stderr.contains("/state: Not a directory"));
 }
 
 #[test]
@@ -211,11 +209,7 @@ fn an_equals_sign_belongs_to_the_value() {
 fn stray_words_are_ignored_as_there() {
     let Both { theirs, ours } = both(&["stray", "-d"]);
     assert!(theirs.stderr.contains("Can't open NSS DB directory"));
-    assert!(
-        ours.stderr.contains("there are no certificates in"),
-        "{}",
-        ours.stderr
-    );
+    assert!(ours.stderr.contains("Not a directory"), "{}", ours.stderr);
 }
 
 /// Differences that are meant (protocol spec, 9.1 and 9.2).
@@ -225,7 +219,7 @@ fn what_only_ours_takes() {
     let Both { theirs, ours } = both(&["-s", "required"]);
     let refusal = "corosync-qnetd: tls must be one of on, off, req\n";
     assert_eq!(theirs.stderr, refusal);
-    assert!(ours.stderr.contains("there are no certificates in"));
+    assert!(ours.stderr.contains("Not a directory"));
     // Settings of our own.
     for setting in [
         "rules=safe",
@@ -238,7 +232,7 @@ fn what_only_ours_takes() {
         let Both { theirs, ours } = both(&["-S", setting]);
         assert!(theirs.stderr.contains("Unknown option"), "{setting}");
         assert!(
-            ours.stderr.contains("there are no certificates in"),
+            ours.stderr.contains("Not a directory"),
             "{setting}: {}",
             ours.stderr
         );
@@ -260,7 +254,7 @@ fn settings_of_newer_references_are_taken() {
     ] {
         let Both { ours, .. } = both(&["-S", setting]);
         assert!(
-            ours.stderr.contains("there are no certificates in"),
+            ours.stderr.contains("Not a directory"),
             "{setting}: {}",
             ours.stderr
         );

@@ -19,3 +19,4 @@ mod report;
 mod serve;
 mod status;
 mod tool;
+mod upkeep;

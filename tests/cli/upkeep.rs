@@ -1,0 +1,111 @@
+//! What changes while the arbiter runs: certificates appear or change, settings are read again.
+//! No connection ends by it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use qarbiter::client::Node;
+use qarbiter::engine::Verdict;
+
+use crate::lab::{Lab, Running, run};
+use crate::nodes::{Cluster, in_time};
+
+/// Makes an identity as the cluster tools do.
+fn initialize(lab: &Lab) {
+    let mut certutil = Command::new(lab.named("corosync-qnetd-certutil"));
+    let made = run(certutil.arg("-i").env("QARBITER_STATE_DIR", lab.state()));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+}
+
+fn hang_up(arbiter: &Running) {
+    let pid = Pid::from_raw(i32::try_from(arbiter.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+}
+
+async fn has_its_vote(cluster: &Cluster) -> Vec<Node> {
+    let mut nodes = cluster.whole().await;
+    for node in &mut nodes {
+        assert_eq!(in_time(node.vote()).await.unwrap(), Verdict::Ack);
+    }
+    nodes
+}
+
+/// Provisioning spec, trap T14.
+#[tokio::test]
+async fn certificates_that_appear_are_used_without_a_restart() {
+    let lab = Lab::new();
+    let arbiter = lab.start(&lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]));
+    arbiter.logged(&["there are no certificates in"]);
+    // The tools must be able to talk to it already.
+    let mut tool = Command::new(lab.named("corosync-qnetd-tool"));
+    assert_eq!(
+        run(tool.arg("-sp").arg(lab.socket())).code,
+        Some(0),
+        "the control socket answers"
+    );
+    initialize(&lab);
+    arbiter.logged(&["new certificates in", "are in use"]);
+    let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    has_its_vote(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_new_identity_is_taken_up_and_connections_stay() {
+    let lab = Lab::new();
+    initialize(&lab);
+    let arbiter = lab.start(&lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]));
+    let old = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let mut nodes = has_its_vote(&old).await;
+
+    std::fs::remove_dir_all(lab.state()).unwrap();
+    arbiter.logged(&["are gone; going on with those in memory"]);
+    initialize(&lab);
+    arbiter.logged(&["new certificates in", "are in use"]);
+
+    let new = Cluster::new(arbiter.address, "Beta", &[1, 2]).with_certificates(&lab.state());
+    has_its_vote(&new).await;
+    for node in &mut nodes {
+        in_time(node.heartbeat()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn damaged_certificates_are_reported_and_the_former_ones_stay() {
+    let lab = Lab::new();
+    initialize(&lab);
+    let arbiter = lab.start(&lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]));
+    let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let whole = identity_file(&lab.state());
+    let good = std::fs::read(&whole).unwrap();
+    std::fs::write(&whole, &good[..good.len() / 2]).unwrap();
+    arbiter.logged(&["error", "the certificates were changed and can't be used"]);
+    has_its_vote(&cluster).await;
+    std::fs::write(&whole, &good).unwrap();
+    arbiter.logged(&["new certificates in", "are in use"]);
+    has_its_vote(&cluster).await;
+}
+
+fn identity_file(dir: &Path) -> std::path::PathBuf {
+    dir.join("qarbiter-identity.pem")
+}
+
+#[tokio::test]
+async fn a_hangup_drops_no_connection() {
+    let lab = Lab::new();
+    initialize(&lab);
+    let arbiter = lab.start(&lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]));
+    let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let mut nodes = has_its_vote(&cluster).await;
+    for _ in 0..3 {
+        hang_up(&arbiter);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    arbiter.logged(&["reload: settings and certificates were read again"]);
+    for node in &mut nodes {
+        in_time(node.heartbeat()).await.unwrap();
+    }
+    assert!(!arbiter.log().contains(" left: "), "{}", arbiter.log());
+}
