@@ -73,6 +73,17 @@ impl Watchdog {
     }
 }
 
+/// Whether the standard error goes into the journal, where the system log goes too
+/// (`JOURNAL_STREAM`, systemd.exec(5)).
+pub fn stderr_is_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    // A child of a service may have another standard error than the one the variable is about.
+    rustix::fs::fstat(rustix::stdio::stderr())
+        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+}
+
 fn notify(socket: Option<OsString>, message: &[u8]) -> io::Result<()> {
     let Some(socket) = socket.filter(|socket| !socket.is_empty()) else {
         return Ok(());
