@@ -141,10 +141,11 @@ pub(crate) fn ids(nodes: &[u32]) -> Vec<NodeId> {
     nodes.iter().copied().map(NodeId).collect()
 }
 
-/// Waits until every node has handled what was sent to it. Twice: what one confirms can make the
-/// arbiter tell another something.
+/// Waits until every node has handled what was sent to it. Several times: what one confirms can
+/// make the arbiter tell another something, after a moment in which it writes that down.
 pub(crate) async fn settle(nodes: &mut [Node]) {
-    for _ in 0..3 {
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
         for node in nodes.iter_mut() {
             in_time(node.heartbeat()).await.unwrap();
         }
