@@ -9,7 +9,7 @@ use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
-use crate::pki::{Store, StoreError};
+use crate::pki::{ProfileError, Store, StoreError};
 use crate::telemetry::systemd;
 use crate::tls::{
     ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
@@ -28,6 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum StartError {
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
+    #[error("{0} (in the environment)")]
+    Profile(#[source] ProfileError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
     #[error("Another instance is running (it holds {path})", path = .0.display())]

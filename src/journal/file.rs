@@ -12,14 +12,18 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the file begins with.
 const MAGIC: &[u8; 8] = b"QARBJRN1";
 
-/// The file is rewritten with what still counts when it is longer than this and than twice what
-/// it was after the last time.
+/// The file is rewritten with what still counts, when there is time, if it is longer than this and
+/// than twice what it was after the last time.
 const COMPACT_AT: u64 = 64 * 1024;
+
+/// It is rewritten at once when it is longer than that by this factor.
+const FAR: u64 = 64;
 
 /// More is not read: 100,000 clusters of two nodes are some 10 MB.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -41,7 +45,7 @@ pub(super) struct Loaded {
 pub(super) struct Log {
     dir: PathBuf,
     name: String,
-    file: File,
+    file: Arc<File>,
     /// Never replaced, so that it can be locked.
     _lock: File,
     /// Bytes that are known to be good.
@@ -93,7 +97,7 @@ impl Log {
         let log = Self {
             dir: dir.to_owned(),
             name: name.to_owned(),
-            file,
+            file: Arc::new(file),
             _lock: lock,
             length: 0,
             compact_at: COMPACT_AT,
@@ -121,6 +125,7 @@ impl Log {
             bytes.extend_from_slice(&encode(match order {
                 Order::Record { grant, .. } => grant_entry(grant),
                 Order::Clear(cluster) => Entry::ClearedCluster(cluster.as_bytes().to_vec()),
+                Order::Rewrite(_) => continue,
                 Order::End => Entry::End(JournalEnd {
                     uptime_ms: u64::try_from(uptime().as_millis()).unwrap_or(u64::MAX),
                 }),
@@ -140,22 +145,26 @@ impl Log {
         self.file.sync_data()
     }
 
-    /// Rewrites the file if it has become long.
-    pub(super) fn compact(&mut self) -> io::Result<()> {
-        if self.length <= self.compact_at {
-            return Ok(());
-        }
-        self.recover()
+    /// The file as it is now; it may be replaced by another one.
+    pub(super) fn file(&self) -> Arc<File> {
+        self.file.clone()
     }
 
-    /// Rewrites the file with what still counts, also after the disk refused to keep what was
-    /// written: nobody knows then which part of it is there.
-    pub(super) fn recover(&mut self) -> io::Result<()> {
+    pub(super) fn is_long(&self) -> bool {
+        self.length > self.compact_at
+    }
+
+    pub(super) fn is_far_too_long(&self) -> bool {
+        self.length > FAR * self.compact_at
+    }
+
+    /// Rewrites the file with what still counts, and waits for the disk. Also after the disk
+    /// refused to keep what was written: nobody knows then which part of it is there.
+    pub(super) fn rewrite_what_counts(&mut self) -> io::Result<()> {
         let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        Read::by_ref(&mut self.file)
-            .take(self.length)
-            .read_to_end(&mut bytes)?;
+        let mut file = self.file.as_ref();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(self.length).read_to_end(&mut bytes)?;
         let (loaded, _) = interpret(&bytes);
         self.rewrite(&loaded.grants)
     }
@@ -173,7 +182,7 @@ impl Log {
         file.sync_all()?;
         fs::rename(&temporary, self.path())?;
         File::open(&self.dir)?.sync_all()?;
-        self.file = file;
+        self.file = Arc::new(file);
         self.length = bytes.len() as u64;
         self.compact_at = COMPACT_AT.max(2 * self.length);
         Ok(())

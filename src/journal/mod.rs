@@ -149,15 +149,20 @@ fn judge(loaded: Loaded, system: &System) -> Restored {
     }
 }
 
+/// What is done when a record is written.
+type Done = Box<dyn FnOnce() + Send>;
+
 /// What the journal is told.
 enum Order {
     Record {
         grant: Grant,
         /// Whether it must be on the disk before it counts.
         durable: bool,
-        done: Box<dyn FnOnce() + Send>,
+        done: Done,
     },
     Clear(ClusterName),
+    /// The disk did not keep what was written; these wait until it has.
+    Rewrite(Vec<Done>),
     End,
 }
 
