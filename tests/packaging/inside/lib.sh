@@ -32,9 +32,9 @@ soon() {
     return 1
 }
 
-install() { apt-get -qq -y "$@" >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; fail "apt-get $*"; }; }
-install_reference() { install install --allow-downgrades "corosync-qnetd=$reference"; }
-install_ours() { install install "corosync-qnetd=$ours"; }
+package() { apt-get -qq -y "$@" >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; fail "apt-get $*"; }; }
+install_reference() { package install --allow-downgrades "corosync-qnetd=$reference"; }
+install_ours() { package install "corosync-qnetd=$ours"; }
 installed() { dpkg-query -W -f '${Version}' corosync-qnetd; }
 
 # The keys and certificates, file by file. Lock files are not among them.
