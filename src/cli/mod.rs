@@ -2,9 +2,11 @@
 
 pub mod certutil;
 mod completions;
+mod config;
 mod daemon;
 mod detach;
 mod getopt;
+mod options;
 mod qnetd;
 mod release;
 mod serve;
@@ -12,6 +14,7 @@ mod status;
 mod tool;
 mod upkeep;
 
+use crate::config::ConfigErrors;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -36,6 +39,8 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// Check or show the settings, and where each comes from
+    Config(config::Config),
     /// Print a file that teaches a shell to complete these commands
     Completions(completions::Completions),
 }
@@ -52,11 +57,12 @@ struct Where {
 }
 
 impl Where {
-    fn socket(&self) -> PathBuf {
+    /// The socket that is named, or the one of the file and the environment.
+    fn socket(&self) -> Result<PathBuf, ConfigErrors> {
         match (&self.socket, &self.state_dir) {
-            (Some(socket), _) => socket.clone(),
-            (None, Some(dir)) => crate::config::settings::socket_in(dir),
-            (None, None) => crate::config::settings::DEFAULT_SOCKET.into(),
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(dir)) => Ok(crate::config::settings::socket_in(dir)),
+            (None, None) => crate::config::control_socket(),
         }
     }
 }
@@ -77,6 +83,7 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Config(config) => config.run(),
             Command::Completions(completions) => {
                 completions.run(<Cli as CommandFactory>::command())
             }

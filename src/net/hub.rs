@@ -475,11 +475,20 @@ mod tests {
             .unwrap();
     }
 
-    async fn tasks() -> usize {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks()
+    /// Tasks that were ended need a moment to be gone.
+    async fn left_tasks(expected: usize) {
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        for _ in 0..1000 {
+            if tasks() == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} tasks instead of {expected}", tasks());
     }
 
     #[tokio::test]
@@ -501,7 +510,7 @@ mod tests {
             })
             .unwrap();
         }
-        assert_eq!(tasks().await, 1);
+        left_tasks(1).await;
 
         hub.with_cluster(&name, |guarded, actions| {
             let cluster = &mut guarded.cluster;
@@ -509,6 +518,6 @@ mod tests {
         })
         .unwrap();
         assert!(!hub.knows(&name));
-        assert_eq!(tasks().await, 0);
+        left_tasks(0).await;
     }
 }

@@ -91,6 +91,10 @@ fn every_command_and_option_of_qarbiter_is_in_its_page() {
         .filter_map(|section| section.strip_prefix("s qarbiter "))
         .map(|section| section.split_once('\n').unwrap())
         .collect();
+    let (_, serve) = sections
+        .iter()
+        .find(|(heading, _)| *heading == "serve")
+        .unwrap();
     let commands = commands(&[]);
     assert!(commands.len() >= 4, "{commands:?}");
     for command in commands {
@@ -105,7 +109,10 @@ fn every_command_and_option_of_qarbiter_is_in_its_page() {
         let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         arguments.push("--help");
         let wanted = in_help(&printed("qarbiter", &arguments));
-        let explained = explained(text);
+        let mut explained = explained(text);
+        if text.contains("Takes the options of\n.Ql qarbiter serve") {
+            explained.append(&mut self::explained(serve));
+        }
         let missing: Vec<_> = wanted
             .iter()
             // The same for all, explained once.
