@@ -115,13 +115,13 @@ async fn a_hangup_changes_settings_and_names_those_that_need_a_restart() {
     let lab = Lab::new();
     initialize(&lab);
     let file = lab.path("qarbiter.toml");
-    std::fs::write(&file, "[log]\ndebug = false\n").unwrap();
+    std::fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
     let mut command = lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]);
     let arbiter = lab.start(command.env("QARBITER_CONFIG", &file));
     let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
     let mut nodes = has_its_vote(&cluster).await;
 
-    let settings = "[log]\ndebug = true\n\
+    let settings = "[log]\nlevel = \"debug\"\n\
                     [listen]\nmax_clients = 2\nbacklog = 7\n\
                     [votes]\nlost_holder = \"manual\"\n";
     std::fs::write(&file, settings).unwrap();
