@@ -90,6 +90,8 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         );
     }
     leave_room(&mut settings);
+    // The port first: where it is taken, no control socket is left behind.
+    let votes = listener::open(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // For handshakes, and one for the control socket; more would only cost memory.
@@ -102,12 +104,15 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let hub = hub(&settings);
         let shared = Shared::new(Live::new(settings, own.tls.clone()), hub, guests);
         let settings = shared.live().settings.clone();
-        // The port first: where it is taken, no control socket is left behind.
-        let votes = tokio::net::TcpListener::from_std(listener::bind(&settings)?)?;
+        let votes = tokio::net::TcpListener::from_std(votes)?;
         let control = ipc::server::bind(&settings)?;
         let upkeep = Upkeep::start(shared.clone(), own, start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
+        if let Some(watchdog) = systemd::Watchdog::from_env() {
+            let hub = shared.hub.clone();
+            tokio::spawn(watchdog.run(move || drop(hub.visit(|_| ()))));
+        }
         (start.ready)()?;
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");

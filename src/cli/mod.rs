@@ -2,6 +2,7 @@
 
 mod certs;
 pub mod certutil;
+mod completions;
 mod config;
 mod daemon;
 mod detach;
@@ -19,7 +20,7 @@ mod tool;
 mod upkeep;
 
 use crate::config::ConfigErrors;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Identity(identity::Identity),
     /// Take up a CA from PKCS #12 files, as pk12util and openssl export it
     Import(import::Import),
+    /// Print a file that teaches a shell to complete these commands
+    Completions(completions::Completions),
 }
 
 /// Where a running arbiter is found.
@@ -95,6 +98,9 @@ pub fn main() -> ExitCode {
             Command::Certs(certs) => certs.run(),
             Command::Identity(identity) => identity.run(),
             Command::Import(import) => import.run(),
+            Command::Completions(completions) => {
+                completions.run(<Cli as CommandFactory>::command())
+            }
         },
     }
 }
