@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::complain;
-use crate::pki::expiry::{self, WARN_DAYS};
+use crate::config::{Settings, settings_of};
+use crate::pki::expiry;
 use crate::pki::facts::{Moment, Serial};
 use crate::pki::inventory::{Inventory, Known, Role, Sources};
 use crate::pki::revoked::{Reason, Revoked};
@@ -57,12 +58,12 @@ enum Command {
         place: Place,
         #[command(flatten)]
         whose: Whose,
-        /// How many years the new one is valid
-        #[arg(long, value_name = "N", default_value_t)]
-        years: Years,
-        /// Kind of the server's new key: p256 or rsa2048
-        #[arg(long, value_name = "KIND", default_value_t)]
-        key: KeyKind,
+        /// How many years the new one is valid [default: setting identity.valid_for_years, 20]
+        #[arg(long, value_name = "N")]
+        years: Option<Years>,
+        /// Kind of the server's new key: p256 or rsa2048 [default: setting identity.key_type, p256]
+        #[arg(long, value_name = "KIND")]
+        key: Option<KeyKind>,
     },
 }
 
@@ -79,24 +80,23 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn state_dir(&self) -> PathBuf {
-        let default = || super::certutil::DEFAULT_STATE_DIR.into();
-        self.state_dir.clone().unwrap_or_else(default)
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        let default = || "/var/lib/qarbiter".into();
-        let given = self.data_dir.clone().or_else(|| self.state_dir.clone());
-        given.unwrap_or_else(default)
+    fn settings(&self) -> Result<Settings, Failure> {
+        let mut settings = settings_of(self.state_dir.clone())?;
+        if let Some(dir) = &self.data_dir {
+            settings.data_dir.clone_from(dir);
+        }
+        Ok(settings)
     }
 
     /// Opens the identity and lists all certificates.
     fn open(&self) -> Result<Open, Failure> {
-        let store = Store::open(&self.state_dir())?;
+        let settings = self.settings()?;
+        let nickname = ServerNickname::from(settings.cert_nickname.clone());
+        let store = Store::open_with(&settings.identity_dir, nickname)?;
         let identity = store.identity();
         let now = Moment::from(SystemTime::now());
         let revoked = Revoked::load(store.path(), &identity.ca)?;
-        let (seen, error) = Seen::load(&self.data_dir(), &identity.ca, now);
+        let (seen, error) = Seen::load(&settings.data_dir, &identity.ca, now);
         let sources = Sources {
             dir: store.path(),
             ca: &identity.ca,
@@ -104,7 +104,7 @@ impl Place {
             revoked: &revoked,
             seen: &seen.to_sorted(),
         };
-        let mut inventory = Inventory::read(&sources, now, WARN_DAYS)?;
+        let mut inventory = Inventory::read(&sources, now, settings.certificate_warn_days)?;
         inventory
             .complaints
             .extend(error.map(|error| error.to_string()));
@@ -112,6 +112,7 @@ impl Place {
             store,
             revoked,
             inventory,
+            warn_days: settings.certificate_warn_days,
             now,
         })
     }
@@ -122,6 +123,7 @@ struct Open {
     store: Store,
     revoked: Revoked,
     inventory: Inventory,
+    warn_days: u32,
     now: Moment,
 }
 
@@ -177,14 +179,7 @@ impl Certs {
                 whose,
                 years,
                 key,
-            } => renew(
-                &place,
-                &whose,
-                Profile {
-                    key,
-                    valid_for: years,
-                },
-            ),
+            } => renew(&place, &whose, key, years),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -198,7 +193,7 @@ impl Certs {
 
 fn list(place: &Place, json: bool) -> Result<(), Failure> {
     let open = place.open()?;
-    let warnings = expiry::warnings(&open.inventory.certificates, open.now, WARN_DAYS);
+    let warnings = expiry::warnings(&open.inventory.certificates, open.now, open.warn_days);
     let unknown = unknown_but_revoked(&open);
     if json {
         let document = show::document(&open, &warnings, &unknown);
@@ -260,8 +255,18 @@ fn show(place: &Place, whose: &Whose, pem: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn renew(place: &Place, whose: &Whose, profile: Profile) -> Result<(), Failure> {
+fn renew(
+    place: &Place,
+    whose: &Whose,
+    key: Option<KeyKind>,
+    years: Option<Years>,
+) -> Result<(), Failure> {
     let now = SystemTime::now();
+    let settings = place.settings()?;
+    let profile = Profile {
+        key: key.unwrap_or(settings.profile.key),
+        valid_for: years.unwrap_or(settings.profile.valid_for),
+    };
     match whose.role_and_name() {
         (Role::Ca, _) => Err(
             "the CA's certificate needs no renewal, and there is no way to renew \
@@ -271,8 +276,8 @@ fn renew(place: &Place, whose: &Whose, profile: Profile) -> Result<(), Failure> 
                 .into(),
         ),
         (Role::Server, _) => {
-            let renewed =
-                Store::renew_server(&place.state_dir(), &ServerNickname::default(), profile, now)?;
+            let nickname = ServerNickname::from(settings.cert_nickname);
+            let renewed = Store::renew_server(&settings.identity_dir, &nickname, profile, now)?;
             let facts = crate::pki::facts::Facts::of(&renewed.der)?;
             println!(
                 "The server has a new certificate: number {}, valid until {}.\n\

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::{complain, secret};
+use crate::config::{PASSPHRASE_VARIABLE, settings_of};
 use crate::pki::Access;
 use crate::pki::bundle::{Bundle, SERIAL_MARGIN};
 
@@ -70,9 +71,8 @@ struct Place {
 }
 
 impl Place {
-    fn state_dir(&self) -> PathBuf {
-        let default = || super::certutil::DEFAULT_STATE_DIR.into();
-        self.state_dir.clone().unwrap_or_else(default)
+    fn state_dir(&self) -> Result<PathBuf, Failure> {
+        Ok(settings_of(self.state_dir.clone())?.identity_dir)
     }
 
     fn config(&self) -> Option<PathBuf> {
@@ -118,7 +118,7 @@ fn export(place: &Place, out: &Path) -> Result<(), Failure> {
         None => None,
     };
     let has_config = config.is_some();
-    let bundle = Bundle::collect(&place.state_dir(), config, SystemTime::now())?;
+    let bundle = Bundle::collect(&place.state_dir()?, config, SystemTime::now())?;
     let is_new = given.is_none();
     let passphrase = given.map_or_else(secret::generated, Ok)?;
     let sealed = bundle.seal(&passphrase)?;
@@ -148,7 +148,7 @@ fn import(place: &Place, file: &Path) -> Result<(), Failure> {
     let passphrase = secret::passphrase(place.passphrase_file.as_deref())?.ok_or_else(|| {
         format!(
             "the passphrase is needed: --passphrase-file FILE, or the environment variable {}",
-            secret::VARIABLE
+            PASSPHRASE_VARIABLE
         )
     })?;
     let mut sealed = Vec::new();
@@ -165,7 +165,7 @@ fn import(place: &Place, file: &Path) -> Result<(), Failure> {
         .take(MAX_EXPORT)
         .read_to_end(&mut sealed)
         .map_err(named)?;
-    let state_dir = place.state_dir();
+    let state_dir = place.state_dir()?;
     let bundle = Bundle::open(&sealed, &passphrase)?;
     let imported = bundle.install(&state_dir, Access::GroupWrite)?;
     println!(

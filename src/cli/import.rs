@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::{complain, secret};
+use crate::config::settings_of;
 use crate::pki::facts::Facts;
 use crate::pki::p12::Contents;
 use crate::pki::{Access, KeyKind, Profile, Store, StoreError, Years};
@@ -32,12 +33,13 @@ pub(crate) struct Import {
     /// left out]
     #[arg(long, value_name = "N")]
     last_serial: Option<u64>,
-    /// How many years a new server certificate is valid
-    #[arg(long, value_name = "N", default_value_t)]
-    years: Years,
-    /// Kind of a new server's key: p256 or rsa2048
-    #[arg(long, value_name = "KIND", default_value_t)]
-    key: KeyKind,
+    /// How many years a new server certificate is valid [default: setting
+    /// identity.valid_for_years, 20]
+    #[arg(long, value_name = "N")]
+    years: Option<Years>,
+    /// Kind of a new server's key: p256 or rsa2048 [default: setting identity.key_type, p256]
+    #[arg(long, value_name = "KIND")]
+    key: Option<KeyKind>,
 }
 
 impl Import {
@@ -52,8 +54,8 @@ impl Import {
     }
 
     fn import(&self) -> Result<(), Failure> {
-        let default = || super::certutil::DEFAULT_STATE_DIR.into();
-        let state_dir = self.state_dir.clone().unwrap_or_else(default);
+        let settings = settings_of(self.state_dir.clone())?;
+        let state_dir = settings.identity_dir;
         // Before the work of opening the files.
         if Store::exists(&state_dir)? {
             return Err(StoreError::AlreadyExists(state_dir).into());
@@ -73,8 +75,8 @@ impl Import {
         let ca = Facts::of(&found.ca.certificate)?;
         let is_new = found.server.is_none();
         let profile = Profile {
-            key: self.key,
-            valid_for: self.years,
+            key: self.key.unwrap_or(settings.profile.key),
+            valid_for: self.years.unwrap_or(settings.profile.valid_for),
         };
         let store = Store::create_from(
             &state_dir,

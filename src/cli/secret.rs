@@ -4,10 +4,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::config::PASSPHRASE_VARIABLE as VARIABLE;
 use ring::rand::{SecureRandom, SystemRandom};
-
-/// The environment variable with the passphrase.
-pub(super) const VARIABLE: &str = "QARBITER_PASSPHRASE";
 
 /// Above any passphrase.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -20,6 +20,9 @@ pub const STATE_DIR_VARIABLE: &str = "QARBITER_STATE_DIR";
 /// Marks the process in the background.
 pub(crate) const DETACHED_VARIABLE: &str = "QARBITER_DETACHED";
 
+/// For `qarbiter identity export` and `import`: the passphrase of the file.
+pub(crate) const PASSPHRASE_VARIABLE: &str = "QARBITER_PASSPHRASE";
+
 /// Variables of the tests.
 const TESTS_PREFIX: &str = "QARBITER_SIM_";
 
@@ -73,7 +76,13 @@ fn read_one(name: &str, value: &OsStr) -> Result<Assignment, ConfigError> {
 
 /// Whether the variable is no setting of ours, although it looks like one.
 fn is_other(name: &str, value: &OsStr) -> bool {
-    [CONFIG_VARIABLE, STATE_DIR_VARIABLE, DETACHED_VARIABLE].contains(&name)
+    [
+        CONFIG_VARIABLE,
+        STATE_DIR_VARIABLE,
+        DETACHED_VARIABLE,
+        PASSPHRASE_VARIABLE,
+    ]
+    .contains(&name)
         || name.starts_with(TESTS_PREFIX)
         || is_service_link(name, value)
 }

@@ -24,8 +24,8 @@ mod value;
 mod tests;
 
 pub use command_line::{CommandLine, FlagError};
-pub(crate) use environment::DETACHED_VARIABLE;
 pub use environment::{CONFIG_VARIABLE, STATE_DIR_VARIABLE};
+pub(crate) use environment::{DETACHED_VARIABLE, PASSPHRASE_VARIABLE};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use policies::{ClusterPolicies, PolicySettings};
 pub use settings::{Family, Settings};
@@ -44,6 +44,19 @@ use std::path::PathBuf;
 pub fn identity_settings() -> Result<(PathBuf, Profile), ConfigErrors> {
     let loaded = Sources::of_process(None, CommandLine::default()).load()?;
     Ok((loaded.settings.identity_dir, loaded.settings.profile))
+}
+
+/// The settings of an arbiter for programs whose only option is its directory: from the file and
+/// the environment, and with everything in `state_dir` if it is given.
+///
+/// # Errors
+/// All that is wrong with the file and the environment.
+pub fn settings_of(state_dir: Option<PathBuf>) -> Result<Settings, ConfigErrors> {
+    let mut command_line = CommandLine::default();
+    if let Some(dir) = &state_dir {
+        command_line.state_dir(dir);
+    }
+    Ok(Sources::of_process(None, command_line).load()?.settings)
 }
 
 /// The control socket of the arbiter that the file and the environment describe.
