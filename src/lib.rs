@@ -6,6 +6,7 @@
 //! [`ipc`] is the local control socket, [`telemetry`] the log and the service manager, and
 //! [`cli`] the commands. [`client`] is a node's side of the protocol, for our own tools and tests.
 
+pub mod advice;
 pub mod cli;
 pub mod client;
 pub mod config;
