@@ -166,7 +166,10 @@ fn entries(text: &str) -> Result<Vec<Entry>, ConfError> {
 
 fn nodes(entries: &[Entry]) -> Result<BTreeMap<NodeId, u32>, ConfError> {
     let mut sections: BTreeMap<usize, (Option<u32>, u32)> = BTreeMap::new();
-    for entry in entries.iter().filter(|e| e.key.starts_with("nodelist.node.")) {
+    for entry in entries
+        .iter()
+        .filter(|e| e.key.starts_with("nodelist.node."))
+    {
         let (id, votes) = sections.entry(entry.section).or_insert((None, 1));
         match entry.key.as_str() {
             "nodelist.node.nodeid" => *id = Some(number(&entry.key, &entry.value)?),
@@ -258,8 +261,14 @@ mod tests {
         let text = "nodelist {\nnode {\nnodeid: 3\n}\n}\nquorum {\ndevice {\nmodel: net\n}\n}\n";
         let file = parse(text).unwrap();
         let timing = Timing::default();
-        assert_eq!((file.algorithm, file.tie_breaker), (Algorithm::FfSplit, TieBreaker::Lowest));
-        assert_eq!((file.device_votes, file.wait_for_all, file.timing), (None, false, timing));
+        assert_eq!(
+            (file.algorithm, file.tie_breaker),
+            (Algorithm::FfSplit, TieBreaker::Lowest)
+        );
+        assert_eq!(
+            (file.device_votes, file.wait_for_all, file.timing),
+            (None, false, timing)
+        );
     }
 
     #[test]
@@ -269,11 +278,23 @@ mod tests {
             ("}", "the braces are not in pairs (line 1)"),
             ("totem {\nnonsense\n}", "line 2 is neither"),
             ("quorum {\n}", "there is no arbiter in it"),
-            (&FILE.replace("timeout: 5000", "timeout: long"), "quorum.device.timeout: \"long\""),
-            (&FILE.replace("nodeid: 7", "nodeid: 1"), "or one that another node has"),
+            (
+                &FILE.replace("timeout: 5000", "timeout: long"),
+                "quorum.device.timeout: \"long\"",
+            ),
+            (
+                &FILE.replace("nodeid: 7", "nodeid: 1"),
+                "or one that another node has",
+            ),
             (&FILE.replace("nodeid: 7", "name: b"), "has no nodeid"),
-            (&FILE.replace("ffsplit", "magic"), "\"magic\" is not ffsplit, lms or 2nodelms"),
-            (&FILE.replace("tie_breaker: 7", "tie_breaker: 0"), "tie_breaker: \"0\" is not"),
+            (
+                &FILE.replace("ffsplit", "magic"),
+                "\"magic\" is not ffsplit, lms or 2nodelms",
+            ),
+            (
+                &FILE.replace("tie_breaker: 7", "tie_breaker: 0"),
+                "tie_breaker: \"0\" is not",
+            ),
             (&FILE.replace("nodelist", "nodes"), "there is no nodelist"),
         ];
         for (text, expected) in table {

@@ -4,10 +4,10 @@
 //! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
 
 use super::words::{because, list, nobody, nodes, number, seconds, verb};
+use crate::engine::Verdict;
 use crate::engine::explain::{Decision, Rule, Waiting};
 use crate::engine::quorum::Arithmetic;
 use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot};
-use crate::engine::Verdict;
 use crate::wire::{Algorithm, NodeId, RingId};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -84,7 +84,10 @@ pub fn health(cluster: &ClusterSnapshot) -> Health {
 
 fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
     if cluster.clients.is_empty() {
-        return (Level::Critical, format!("no node is connected{}", held(cluster)));
+        return (
+            Level::Critical,
+            format!("no node is connected{}", held(cluster)),
+        );
     }
     if cluster.algorithm == Algorithm::Test {
         let text = "every partition gets the vote (test algorithm)";
@@ -110,13 +113,23 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
         ([only], [(_, running)]) => together(cluster, sums, only, running),
         ([only], _) => (Level::Critical, no_quorum(cluster, only)),
         (_, []) => {
-            let why = cluster.outcome.as_ref().map(|outcome| nobody(&outcome.rule));
+            let why = cluster
+                .outcome
+                .as_ref()
+                .map(|outcome| nobody(&outcome.rule));
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            (Level::Critical, format!("{}; no side has quorum{why}", split(&parts, cluster)))
+            (
+                Level::Critical,
+                format!("{}; no side has quorum{why}", split(&parts, cluster)),
+            )
         }
         (_, [(part, running)]) => (
             Level::Degraded,
-            format!("{}; {}", split(&parts, cluster), holds(cluster, part, running)),
+            format!(
+                "{}; {}",
+                split(&parts, cluster),
+                holds(cluster, part, running)
+            ),
         ),
         (_, several) => {
             let sides = several.iter().map(|(_, nodes)| list(nodes));
@@ -170,13 +183,23 @@ fn parts(cluster: &ClusterSnapshot) -> Vec<Part<'_>> {
 
 /// A decision that can't be taken or carried out yet.
 fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> {
-    let level = if runs { Level::Degraded } else { Level::Critical };
-    let Decision { winner, waiting, .. } = cluster.outcome.as_ref()?;
-    let winner = winner.as_ref().map_or(&[][..], |partition| &partition.nodes);
+    let level = if runs {
+        Level::Degraded
+    } else {
+        Level::Critical
+    };
+    let Decision {
+        winner, waiting, ..
+    } = cluster.outcome.as_ref()?;
+    let winner = winner
+        .as_ref()
+        .map_or(&[][..], |partition| &partition.nodes);
     Some(match waiting.as_ref()? {
         Waiting::ConfigDiffers { a, b } => (
             Level::Degraded,
-            format!("nodes {a} and {b} have different node lists; nothing is decided until they agree"),
+            format!(
+                "nodes {a} and {b} have different node lists; nothing is decided until they agree"
+            ),
         ),
         Waiting::MembershipDiffers { a, b } => (
             Level::Degraded,
@@ -280,9 +303,14 @@ fn incomplete(
     let mut said = Vec::new();
     let refused: Vec<NodeId> = cluster.misfits.iter().map(|misfit| misfit.node).collect();
     let gone = |list_of: &[NodeId]| -> String {
-        let (are, why) = (verb(list_of.len(), "is", "are"), " (refused, see the warnings)");
-        let why = if list_of.iter().all(|node| refused.contains(node)) { why } else { "" };
-        format!("{} {are} not connected{why}", nodes(list_of))
+        let are = verb(list_of.len(), "is", "are");
+        if list_of.iter().all(|node| refused.contains(node)) {
+            return format!(
+                "{} {are} refused (see the warnings), so not connected",
+                nodes(list_of)
+            );
+        }
+        format!("{} {are} not connected", nodes(list_of))
     };
     if !lost.is_empty() {
         said.push(gone(&lost));
@@ -298,7 +326,11 @@ fn incomplete(
         said.push(format!(
             "{} to the arbiter, only to the other {}; {then}",
             gone(&seen),
-            if members.len() - seen.len() == 1 { "node" } else { "nodes" }
+            if members.len() - seen.len() == 1 {
+                "node"
+            } else {
+                "nodes"
+            }
         ));
     }
     if seen.is_empty() {
@@ -324,7 +356,9 @@ fn incomplete(
 /// One partition without quorum.
 fn no_quorum(cluster: &ClusterSnapshot, part: &Part<'_>) -> String {
     let why = match &cluster.outcome {
-        Some(Decision { winner: None, rule, .. }) => format!(": {}", nobody(rule)),
+        Some(Decision {
+            winner: None, rule, ..
+        }) => format!(": {}", nobody(rule)),
         _ if part.holders().is_empty() => ": it has not got the vote".to_owned(),
         _ => ": too few nodes are present".to_owned(),
     };

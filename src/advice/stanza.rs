@@ -6,9 +6,8 @@ use std::fmt;
 
 /// The `quorum` section for a cluster with this arbiter.
 ///
-/// `lms` has no `votes`: corosync then gives the device N-1 votes and expects 2N-1 from the start.
-/// If they are written there, nodes that start apart expect N votes only, and two parts of them
-/// can be quorate at the same time (algorithms spec, section 10.1).
+/// `lms` has no `votes`: corosync then gives the device one vote less than there are nodes, also
+/// when a node is added later. `ffsplit` must have exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stanza {
     /// The arbiter's address or name as the nodes know it.

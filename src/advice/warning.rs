@@ -232,7 +232,10 @@ impl fmt::Display for Warning {
 }
 
 fn failures(count: u32) -> String {
-    format!("{count} node {}", if count == 1 { "failure" } else { "failures" })
+    format!(
+        "{count} node {}",
+        if count == 1 { "failure" } else { "failures" }
+    )
 }
 
 /// What is unwise about so many nodes with this algorithm, whatever their state.

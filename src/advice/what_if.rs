@@ -37,7 +37,9 @@ pub enum WhatIfError {
     #[error("its nodes have not reported yet which nodes are configured; try again in a moment")]
     NotReported,
     /// The status has a setting that this program does not know.
-    #[error("the arbiter reports {what} {value:?}, which this program does not know; are their versions the same?")]
+    #[error(
+        "the arbiter reports {what} {value:?}, which this program does not know; are their versions the same?"
+    )]
     Unknown {
         /// Which setting.
         what: &'static str,
@@ -62,7 +64,10 @@ pub fn what_if(cluster: &ClusterStatus) -> Result<WhatIf, WhatIfError> {
         run(&setup, &faults).steps.pop()
     };
     let before = run(&setup, &history);
-    let now = before.steps.last().map_or(before.start, |step| step.state.clone());
+    let now = before
+        .steps
+        .last()
+        .map_or(before.start, |step| step.state.clone());
     let mut answers = Vec::new();
     for (failure, fault) in questions(&now) {
         if let Some(step) = last(fault) {
@@ -81,7 +86,10 @@ fn setup(cluster: &ClusterStatus) -> Result<Setup, WhatIfError> {
         what,
         value: value.to_owned(),
     };
-    let largest = cluster.nodes.iter().max_by_key(|node| node.configured.len());
+    let largest = cluster
+        .nodes
+        .iter()
+        .max_by_key(|node| node.configured.len());
     let configured: Vec<NodeId> = largest
         .map(|node| node.configured.iter().copied().map(NodeId).collect())
         .unwrap_or_default();
@@ -121,9 +129,17 @@ fn setup(cluster: &ClusterStatus) -> Result<Setup, WhatIfError> {
 fn history(cluster: &ClusterStatus, setup: &Setup) -> Vec<Fault> {
     let of = |ids: &[u32]| -> BTreeSet<NodeId> { ids.iter().copied().map(NodeId).collect() };
     let connected: BTreeSet<NodeId> = cluster.nodes.iter().map(|node| NodeId(node.node)).collect();
-    let seen: BTreeSet<NodeId> = cluster.nodes.iter().flat_map(|n| of(&n.membership)).collect();
+    let seen: BTreeSet<NodeId> = cluster
+        .nodes
+        .iter()
+        .flat_map(|n| of(&n.membership))
+        .collect();
     let mut parts: Vec<BTreeSet<NodeId>> = Vec::new();
-    for node in cluster.nodes.iter().filter(|node| !node.membership.is_empty()) {
+    for node in cluster
+        .nodes
+        .iter()
+        .filter(|node| !node.membership.is_empty())
+    {
         let part = of(&node.membership);
         if !parts.iter().any(|known| !known.is_disjoint(&part)) {
             parts.push(part);
@@ -166,12 +182,20 @@ fn history(cluster: &ClusterStatus, setup: &Setup) -> Vec<Fault> {
 
 /// What could fail now.
 fn questions(now: &State) -> Vec<(String, Fault)> {
-    let up: Vec<NodeId> = now.nodes.iter().filter(|n| n.is_up).map(|n| n.node).collect();
+    let up: Vec<NodeId> = now
+        .nodes
+        .iter()
+        .filter(|n| n.is_up)
+        .map(|n| n.node)
+        .collect();
     let mut questions: Vec<(String, Fault)> = up
         .iter()
         .map(|node| (format!("node {node} dies"), Fault::Kill(*node)))
         .collect();
-    questions.push(("the arbiter dies".to_owned(), Fault::LoseArbiter(Vec::new())));
+    questions.push((
+        "the arbiter dies".to_owned(),
+        Fault::LoseArbiter(Vec::new()),
+    ));
     for node in &up {
         questions.push((
             format!("node {node} loses its link to the arbiter"),

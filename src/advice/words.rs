@@ -84,17 +84,27 @@ pub(crate) fn because(rule: &Rule) -> String {
             format!("because the tie-breaker is {}", tie_breaker_setting(*rule))
         }
         Rule::OnlyHalf { .. } => "because no node of the other half is connected".to_owned(),
-        Rule::KeepActive => "because it was active before".to_owned(),
-        Rule::Score { score, rival } => {
-            format!("because its score is {score} against {rival} (connected nodes and heuristics)")
-        }
-        Rule::Connected { connected, rival } => {
-            format!("because {connected} of its nodes are connected against {rival}")
-        }
+        Rule::Majority {
+            members,
+            configured,
+        } if members == configured => "because all configured nodes see each other".to_owned(),
         Rule::Majority {
             members,
             configured,
         } => format!("because {members} of {configured} configured nodes are on that side"),
+        Rule::KeepActive => "because that side was active before".to_owned(),
+        Rule::Incumbent => {
+            "because that side had the vote before, and the others are new here".to_owned()
+        }
+        Rule::Score { score, rival } => format!(
+            "because that side's score is {score} against {rival} (connected nodes and heuristics)"
+        ),
+        Rule::Connected { connected, rival } => {
+            format!("because {connected} nodes of that side are connected against {rival}")
+        }
+        Rule::Largest { size, rival } => format!(
+            "because scores are equal and that side has {size} connected nodes against {rival}"
+        ),
         other => format!("because {other}"),
     }
 }

@@ -56,21 +56,17 @@ pub struct ClusterStatus {
     /// What the operator should know.
     pub warnings: Vec<String>,
     /// The state in one word and one sentence.
-    #[serde(default)]
     pub health: HealthStatus,
     /// The tie-breaker as in corosync.conf.
-    #[serde(default)]
     pub tie_breaker_setting: String,
     /// Whether a lost node's vote is withheld from others until it must have expired.
-    #[serde(default)]
     pub vote_leases: bool,
     /// `timed` or `manual`.
-    #[serde(default)]
     pub lost_holder: String,
 }
 
 /// The state of a cluster in one word and one sentence.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthStatus {
     /// `OK`, `DEGRADED` or `CRITICAL`.
     pub level: String,
@@ -103,7 +99,6 @@ pub struct NodeStatus {
     /// Heartbeat interval, milliseconds.
     pub heartbeat_ms: u32,
     /// Keep-active-partition flag.
-    #[serde(default)]
     pub keep_active: bool,
     /// Ring id.
     pub ring: String,

@@ -95,23 +95,28 @@ pub fn parse<S: AsRef<str>>(texts: &[S], nodes: &[NodeId]) -> Result<Vec<Fault>,
         let fault = match word {
             "cut" => {
                 let needs = "parts, as in cut 1|2,3";
-                let text = words.next().ok_or(FaultError::Incomplete { fault: "cut", needs })?;
+                let text = words.next().ok_or(FaultError::Incomplete {
+                    fault: "cut",
+                    needs,
+                })?;
                 parts(text, nodes)?
             }
             "heal" => Fault::Heal,
             "lose" => {
                 let needs = "arbiter";
-                words
-                    .next_if_eq(&"arbiter")
-                    .ok_or(FaultError::Incomplete { fault: "lose", needs })?;
+                words.next_if_eq(&"arbiter").ok_or(FaultError::Incomplete {
+                    fault: "lose",
+                    needs,
+                })?;
                 let some = words.next_if(|next| next.starts_with(|c: char| c.is_ascii_digit()));
                 Fault::LoseArbiter(some.map_or(Ok(Vec::new()), |text| ids(text, nodes))?)
             }
             "find" => {
                 let needs = "arbiter";
-                words
-                    .next_if_eq(&"arbiter")
-                    .ok_or(FaultError::Incomplete { fault: "find", needs })?;
+                words.next_if_eq(&"arbiter").ok_or(FaultError::Incomplete {
+                    fault: "find",
+                    needs,
+                })?;
                 Fault::FindArbiter
             }
             "kill" if words.next_if_eq(&"arbiter").is_some() => Fault::KillArbiter,
@@ -142,11 +147,7 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-fn one(
-    fault: &'static str,
-    text: Option<&str>,
-    nodes: &[NodeId],
-) -> Result<NodeId, FaultError> {
+fn one(fault: &'static str, text: Option<&str>, nodes: &[NodeId]) -> Result<NodeId, FaultError> {
     let needs = "a node id";
     id(text.ok_or(FaultError::Incomplete { fault, needs })?, nodes)
 }
@@ -237,7 +238,10 @@ mod tests {
             ("kill", "\"kill\" needs a node id"),
             ("lose", "\"lose\" needs arbiter"),
             ("lose 1", "\"lose\" needs arbiter"),
-            ("kill 9", "\"9\" is no node of the cluster, whose nodes are 1,2,3,4"),
+            (
+                "kill 9",
+                "\"9\" is no node of the cluster, whose nodes are 1,2,3,4",
+            ),
             ("kill x", "\"x\" is no node"),
             ("cut 1|1", "does not divide"),
             ("cut 1|", "does not divide"),

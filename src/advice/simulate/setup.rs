@@ -102,7 +102,9 @@ pub enum SetupError {
         needed: u32,
     },
     /// A node has more or less than one vote.
-    #[error("node {node} has {votes} votes; only clusters whose nodes have one vote each can be simulated")]
+    #[error(
+        "node {node} has {votes} votes; only clusters whose nodes have one vote each can be simulated"
+    )]
     NodeVotes {
         /// The node.
         node: NodeId,

@@ -153,7 +153,10 @@ impl State {
 
     /// The nodes that run without quorum.
     pub fn without_quorum(&self) -> Vec<NodeId> {
-        let stopped = self.nodes.iter().filter(|node| node.is_up && !node.is_quorate);
+        let stopped = self
+            .nodes
+            .iter()
+            .filter(|node| node.is_up && !node.is_quorate);
         stopped.map(|node| node.node).collect()
     }
 
@@ -163,9 +166,7 @@ impl State {
             let quorate = self.nodes.iter().filter(|node| node.is_quorate);
             quorate.filter(|node| !node.is_waiting)
         };
-        settled().any(|a| {
-            settled().any(|b| !a.members.iter().any(|node| b.members.contains(node)))
-        })
+        settled().any(|a| settled().any(|b| !a.members.iter().any(|node| b.members.contains(node))))
     }
 
     /// Whether all nodes see and count the same as in another state.

@@ -85,7 +85,10 @@ fn merge(story: &mut Story, other: Story) {
         step.settled_within = step.settled_within.max(one.settled_within);
         step.had_conflict |= one.had_conflict;
         let known = one.state.counts_the_same(&step.state)
-            || step.otherwise.iter().any(|state| one.state.counts_the_same(state));
+            || step
+                .otherwise
+                .iter()
+                .any(|state| one.state.counts_the_same(state));
         if !known {
             step.otherwise.push(one.state);
         }

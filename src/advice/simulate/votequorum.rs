@@ -54,15 +54,13 @@ impl Votequorum {
 
     /// Counts. Returns whether there is something to tell the client.
     pub(super) fn count(&mut self, setup: &Setup, device_casts: bool) -> bool {
-        let device = if device_casts {
-            setup.sums().device_votes
-        } else {
-            0
-        };
+        let device = setup.sums().device_votes;
         let present = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        self.votes = present.saturating_add(device);
+        let most = present.saturating_add(device);
+        self.votes = if device_casts { most } else { present };
         self.device_counted = device_casts;
-        self.expected = self.expected.max(self.votes);
+        // The device counts in what is expected whether it casts or not.
+        self.expected = self.expected.max(most);
         self.quorum = self.quorum.max(self.expected / 2 + 1);
         if self.votes == self.expected {
             self.waits_for_all = false;

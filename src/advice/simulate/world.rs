@@ -131,7 +131,10 @@ impl<'a> World<'a> {
             self.now = next;
             if engine_at == Some(next) {
                 let now = self.time();
-                let actions = self.engine.as_mut().map(|engine| engine.handle_timeout(now));
+                let actions = self
+                    .engine
+                    .as_mut()
+                    .map(|engine| engine.handle_timeout(now));
                 self.perform(actions.unwrap_or_default());
             } else if let Some((_, event)) = self.queue.pop_first() {
                 self.handle(event);
@@ -152,7 +155,10 @@ impl<'a> World<'a> {
 
     fn state(&self) -> State {
         let name = ClusterName::new(CLUSTER);
-        let cluster = self.engine.as_ref().and_then(|engine| engine.cluster(&name));
+        let cluster = self
+            .engine
+            .as_ref()
+            .and_then(|engine| engine.cluster(&name));
         let reachable = self.engine.is_some()
             && self
                 .members
@@ -278,7 +284,10 @@ impl<'a> World<'a> {
     }
 
     fn client_sees_end(&mut self, node: NodeId) {
-        let conn = self.places.get_mut(&node).and_then(|place| place.conn.take());
+        let conn = self
+            .places
+            .get_mut(&node)
+            .and_then(|place| place.conn.take());
         if let Some(connection) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
             connection.client_open = false;
         }
