@@ -11,6 +11,8 @@ pub mod conf;
 pub mod health;
 pub mod simulate;
 pub mod stanza;
+#[cfg(test)]
+mod testing;
 pub mod warning;
 pub mod what_if;
 pub(crate) mod words;

@@ -364,3 +364,6 @@ fn timing(cluster: &ClusterSnapshot, found: &mut Vec<Warning>) {
         found.extend(of_timeouts(longest, None));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -270,7 +270,7 @@ async fn check_answers_for_a_healthy_cluster() {
         "node 2 dies 1 - 18 s",
         "the arbiter dies 1,2 - 16 s",
         "node 1 loses its link to the arbiter 1,2 - 16 s",
-        "the link between the nodes breaks 1 2 7 s",
+        "the link between the nodes breaks 1 2 8 s",
     ] {
         has_line(&answers, line);
     }
@@ -285,7 +285,7 @@ async fn check_answers_for_a_healthy_cluster() {
         "big: OK: all 3 nodes connected; any two may die, none while the arbiter is down",
         "node 1 dies 2,3 - 18 s",
         "the arbiter dies 1,2,3 - 16 s",
-        "node 2 loses its links to the other nodes 1,3 2 9 s",
+        "node 2 loses its links to the other nodes 1,3 2 10 s",
     ] {
         has_line(&answers, line);
     }

@@ -196,10 +196,11 @@ impl Setup {
     }
 
     /// How long corosync takes to notice that a node is gone, at most: the token with what is added
-    /// for each node beyond two (650 ms), and the consensus of 1.2 x as long.
+    /// for each node beyond two (650 ms), the consensus of 1.2 x as long, and a second for agreeing
+    /// on the new membership (which a real cluster does in some tenths of one).
     pub(super) fn membership_delay(&self) -> Duration {
         let more = u32::try_from(self.nodes.len().saturating_sub(2)).unwrap_or(u32::MAX);
         let token = self.timing.token + Duration::from_millis(650).saturating_mul(more);
-        token * 11 / 5
+        token * 11 / 5 + Duration::from_secs(1)
     }
 }

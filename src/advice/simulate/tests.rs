@@ -77,7 +77,12 @@ fn the_tie_breaker_decides() {
         let mut setup = setup(4, FF);
         setup.tie_breaker = rule;
         let story = check(&setup, "1,2,3,4:5/3", &[("cut 1,2|3,4", expected)]);
-        assert!(story.steps[0].state.vote.contains("because the tie-breaker is"));
+        assert!(
+            story.steps[0]
+                .state
+                .vote
+                .contains("because the tie-breaker is")
+        );
     }
 }
 
@@ -124,7 +129,10 @@ fn what_was_active_stays_active() {
     ];
     let story = check(&setup(2, FF), "1,2:3/2", &steps);
     let vote = &story.steps[2].state.vote;
-    assert_eq!(vote, "node 2 holds the vote because that side was active before");
+    assert_eq!(
+        vote,
+        "node 2 holds the vote because that side was active before"
+    );
     // Without the clients' wish to keep it, the tie-breaker decides again.
     let mut fickle = setup(2, FF);
     fickle.keep_active = false;
@@ -139,7 +147,7 @@ fn times() {
     let within = |faults: &[&str]| tell(&setup, faults).steps.pop().unwrap().settled_within;
     let seconds = |faults: &[&str]| within(faults).as_secs_f64();
     let membership = setup.membership_delay().as_secs_f64();
-    assert_eq!(membership, 6.6);
+    assert_eq!(membership, 7.6);
     assert!((17.0..=17.6).contains(&seconds(&["isolate 1"])));
     assert!((17.0..=17.6).contains(&seconds(&["kill 1"])));
     assert!((membership..membership + 0.1).contains(&seconds(&["cut 1|2"])));
@@ -182,15 +190,26 @@ fn dangers_are_seen() {
 fn half_of_a_part_may_be_quorate() {
     let mut setup = setup(4, LMS);
     setup.tie_breaker = TieBreaker::Node(NodeId(3));
-    check(&setup, "1,2,3,4:7/4", &[("cut 1,2|3,4", "1,2:2/4! 3,4:5/4")]);
+    check(
+        &setup,
+        "1,2,3,4:7/4",
+        &[("cut 1,2|3,4", "1,2:2/4! 3,4:5/4")],
+    );
     setup.policy = ClusterPolicy::REFERENCE;
-    check(&setup, "1,2,3,4:7/4", &[("cut 1,2|3,4", "1,2:2/4! 3,4:5/4?")]);
+    check(
+        &setup,
+        "1,2,3,4:7/4",
+        &[("cut 1,2|3,4", "1,2:2/4! 3,4:5/4?")],
+    );
 }
 
 /// Where a race decides, both ends are shown.
 #[test]
 fn what_depends_on_the_moment_is_shown_with_all_its_ends() {
-    let story = tell(&setup(4, FF), &["lose arbiter", "cut 1,2|3,4", "find arbiter"]);
+    let story = tell(
+        &setup(4, FF),
+        &["lose arbiter", "cut 1,2|3,4", "find arbiter"],
+    );
     let last = &story.steps[2];
     let mut ends: Vec<String> = last.otherwise.iter().map(brief).collect();
     ends.push(brief(&last.state));
@@ -206,7 +225,11 @@ fn any_size_comes_back() {
             let setup = setup(nodes, algorithm);
             let story = tell(&setup, &["cut 1", "heal", "kill 2", "restart 2"]);
             for step in [&story.steps[1], &story.steps[3]] {
-                assert_eq!(brief(&step.state), brief(&story.start), "{nodes} {algorithm}");
+                assert_eq!(
+                    brief(&step.state),
+                    brief(&story.start),
+                    "{nodes} {algorithm}"
+                );
             }
         }
     }
@@ -219,8 +242,14 @@ fn what_can_not_be_simulated_is_refused() {
     assert_eq!(error(&ids(1..=1), FF), SetupError::Nodes(1));
     assert_eq!(error(&ids(1..=33), FF), SetupError::Nodes(33));
     assert_eq!(error(&ids(0..=1), FF), SetupError::NodeId(NodeId(0)));
-    assert_eq!(error(&[NodeId(3), NodeId(3)], FF), SetupError::NodeId(NodeId(3)));
+    assert_eq!(
+        error(&[NodeId(3), NodeId(3)], FF),
+        SetupError::NodeId(NodeId(3))
+    );
     let algorithm = Algorithm::TwoNodeLms;
     let nodes = 3;
-    assert_eq!(error(&ids(1..=3), algorithm), SetupError::Algorithm { algorithm, nodes });
+    assert_eq!(
+        error(&ids(1..=3), algorithm),
+        SetupError::Algorithm { algorithm, nodes }
+    );
 }
