@@ -3,12 +3,13 @@
 use super::upkeep::{self, Reload, Upkeep};
 use crate::config::Settings;
 use crate::ipc;
+use crate::journal;
 use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
-use crate::pki::{Store, StoreError};
+use crate::pki::{ProfileError, Store, StoreError};
 use crate::telemetry::systemd;
 use crate::tls::{
     ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
@@ -27,6 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum StartError {
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
+    #[error("{0} (in the environment)")]
+    Profile(#[source] ProfileError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
     #[error("Another instance is running (it holds {path})", path = .0.display())]
@@ -87,11 +90,12 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         .build()?;
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.
-        let hub = Hub::new(Clock::start(), settings.policies.clone());
+        let hub = hub(&settings);
         let shared = Shared::new(Live::new(settings, tls), hub);
         let settings = shared.live().settings.clone();
-        let control = ipc::server::bind(&settings)?;
+        // The port first: where it is taken, no control socket is left behind.
         let votes = tokio::net::TcpListener::from_std(listener::bind(&settings)?)?;
+        let control = ipc::server::bind(&settings)?;
         let upkeep = Upkeep::start(shared.clone(), start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
@@ -106,12 +110,34 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         }
         upkeep.stop();
         control.abort();
+        shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
             tracing::debug!("can't remove the control socket: {error}");
         }
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// The clusters, as the former process left them if it left anything.
+fn hub(settings: &Settings) -> Arc<Hub> {
+    let clock = Clock::start();
+    let policies = settings.policies.clone();
+    let (journal, restored) = match journal::open(&settings.data_dir, settings.port) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(
+                "there is no journal: {error}; the arbiter runs, but forgets who holds a vote when \
+                 it ends: make the directory writable for it, or choose another one (setting \
+                 data_dir)"
+            );
+            return Hub::new(clock, policies);
+        }
+    };
+    if let Some((doubt, wait)) = &restored.doubt {
+        tracing::warn!("{doubt}; no cluster gets its vote for {} s", wait.as_secs());
+    }
+    Hub::resume(clock, policies, journal, &restored)
 }
 
 pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {

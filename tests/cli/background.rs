@@ -110,6 +110,7 @@ fn a_start_that_fails_is_seen() {
         "{}",
         failed.stderr
     );
+    assert!(!lab.socket().exists(), "a control socket is left behind");
     drop(taken);
 
     let started = run(&mut lab.qnetd(&ours, &["-s", "off"]));

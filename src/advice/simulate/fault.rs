@@ -18,7 +18,7 @@ pub enum Fault {
     FindArbiter,
     /// The arbiter's process ends; its connections are closed.
     KillArbiter,
-    /// The arbiter starts again, with an empty memory.
+    /// The arbiter starts again and takes up what it wrote down; first ends if it runs.
     RestartArbiter,
     /// The node loses its power.
     Kill(NodeId),

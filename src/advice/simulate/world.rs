@@ -5,7 +5,7 @@ use super::member::{CLUSTER, Effect, Member, Timer, millis};
 use super::network::{Conn, Item, Way};
 use super::setup::Setup;
 use super::state::State;
-use crate::engine::{Action, ConnId, Engine, LeaveCause, SessionPolicy, Time, TlsView};
+use crate::engine::{Action, ConnId, Engine, Grant, LeaveCause, SessionPolicy, Time, TlsView};
 use crate::wire::{
     ClusterName, DEFAULT_MESSAGE_SIZE, FrameDecoder, Message, NodeId, RingId, TlsSupport,
 };
@@ -52,6 +52,8 @@ pub(super) struct World<'a> {
     queue: BTreeMap<(u64, u64), Event>,
     serial: u64,
     engine: Option<Engine>,
+    /// What the arbiter wrote down last.
+    recorded: Option<Grant>,
     members: BTreeMap<NodeId, Member>,
     places: BTreeMap<NodeId, Place>,
     conns: BTreeMap<u64, Conn>,
@@ -79,6 +81,7 @@ impl<'a> World<'a> {
             queue: BTreeMap::new(),
             serial: 0,
             engine: Some(new_engine(setup)),
+            recorded: None,
             members: BTreeMap::new(),
             places: setup.nodes().iter().map(|n| (*n, place(n))).collect(),
             conns: BTreeMap::new(),
@@ -355,7 +358,8 @@ impl<'a> World<'a> {
                 Action::Close { conn, .. } => {
                     self.schedule(self.now, Event::ServerClose(conn.0));
                 }
-                Action::StartTls { .. } | Action::Record(_) | Action::Event(_) => {}
+                Action::Record(grant) => self.recorded = Some(grant),
+                Action::StartTls { .. } | Action::Event(_) => {}
             }
         }
     }
@@ -474,7 +478,11 @@ impl<'a> World<'a> {
             Fault::KillArbiter => self.end_arbiter(),
             Fault::RestartArbiter => {
                 self.end_arbiter();
-                self.engine = Some(new_engine(self.setup));
+                let mut engine = new_engine(self.setup);
+                if let Some(grant) = &self.recorded {
+                    engine.restore(self.time(), grant);
+                }
+                self.engine = Some(engine);
             }
             Fault::Kill(node) => self.end_node(*node, false),
             Fault::Stop(node) => self.end_node(*node, true),
