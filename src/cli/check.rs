@@ -131,6 +131,10 @@ fn write(text: &mut String, cluster: &ClusterStatus, found: &WhatIf) -> std::fmt
                 or(&self::stops(&found.now, other), "-"),
             )?;
         }
+        if !step.interrupted.is_empty() {
+            let nodes = list(&step.interrupted);
+            writeln!(text, "{:<width$}  without quorum for a while: {nodes}", "")?;
+        }
         if step.had_conflict {
             writeln!(
                 text,

@@ -151,6 +151,10 @@ fn write_step(text: &mut String, step: &Step) -> std::fmt::Result {
         0 => writeln!(text, "  nothing changes for any node")?,
         within => writeln!(text, "  settled within {within} s")?,
     }
+    if !step.interrupted.is_empty() {
+        let nodes = list(&step.interrupted);
+        writeln!(text, "  without quorum for a while: {nodes}")?;
+    }
     if step.had_conflict {
         writeln!(text, "  DANGER: two sides had quorum at the same time")?;
     }
@@ -211,6 +215,7 @@ pub(super) struct StepReport {
     /// Other ends that it may have, by the moment.
     otherwise: Vec<StateReport>,
     settled_within_ms: u64,
+    interrupted: Vec<u32>,
     two_sides_were_quorate: bool,
 }
 
@@ -259,6 +264,7 @@ impl From<&Step> for StepReport {
             state: StateReport::from(&step.state),
             otherwise: step.otherwise.iter().map(StateReport::from).collect(),
             settled_within_ms: u64::try_from(step.settled_within.as_millis()).unwrap_or(u64::MAX),
+            interrupted: numbers(&step.interrupted),
             two_sides_were_quorate: step.had_conflict,
         }
     }

@@ -6,6 +6,7 @@ use super::setup::Setup;
 use super::state::State;
 use super::world::World;
 use crate::engine::lease::lease_time;
+use crate::wire::NodeId;
 use std::time::Duration;
 
 /// At how many moments between two heartbeats every fault is tried.
@@ -25,6 +26,8 @@ pub struct Step {
     pub otherwise: Vec<State>,
     /// How long it took at most until then.
     pub settled_within: Duration,
+    /// Nodes that ran and had quorum before and have it afterwards, but not all the time between.
+    pub interrupted: Vec<NodeId>,
     /// Whether two parts had quorum at the same time, if only for a moment.
     pub had_conflict: bool,
 }
@@ -60,7 +63,8 @@ fn run_at(setup: &Setup, faults: &[Fault], after: u64) -> Story {
     let calm = 3 * lease + 2 * millis(setup.timing.sync_timeout + setup.membership_delay());
     let mut world = World::boot(setup, heartbeat / MOMENTS);
     world.run_until(calm);
-    let (start, ..) = world.look();
+    let start = world.look().state;
+    let mut before = start.quorate();
     let mut steps = Vec::new();
     for fault in faults {
         let strikes_at = world.now().div_ceil(heartbeat) * heartbeat + after;
@@ -68,13 +72,21 @@ fn run_at(setup: &Setup, faults: &[Fault], after: u64) -> Story {
         world.look();
         world.strike(fault);
         world.run_until(strikes_at + calm);
-        let (state, changed_at, had_conflict) = world.look();
+        let seen = world.look();
+        let after = seen.state.quorate();
+        let mut interrupted = before;
+        interrupted.retain(|node| {
+            let restarted = *fault == Fault::Restart(*node);
+            after.contains(node) && seen.stopped.contains(node) && !restarted
+        });
+        before = after;
         steps.push(Step {
             fault: fault.clone(),
-            state,
+            state: seen.state,
             otherwise: Vec::new(),
-            settled_within: Duration::from_millis(changed_at.saturating_sub(strikes_at)),
-            had_conflict,
+            settled_within: Duration::from_millis(seen.changed_at.saturating_sub(strikes_at)),
+            interrupted,
+            had_conflict: seen.conflict,
         });
     }
     Story { start, steps }
@@ -84,6 +96,9 @@ fn merge(story: &mut Story, other: Story) {
     for (step, one) in story.steps.iter_mut().zip(other.steps) {
         step.settled_within = step.settled_within.max(one.settled_within);
         step.had_conflict |= one.had_conflict;
+        step.interrupted.extend(one.interrupted);
+        step.interrupted.sort_unstable();
+        step.interrupted.dedup();
         let known = one.state.counts_the_same(&step.state)
             || step
                 .otherwise

@@ -159,6 +159,46 @@ fn times() {
     assert_eq!(seconds(&["heal"]), 0.0);
 }
 
+/// A node that has to wait for a vote longer than corosync waits for it loses its quorum meanwhile.
+#[test]
+fn interruptions_are_seen() {
+    let interrupted = |setup: &Setup, faults: &[&str]| {
+        let nodes = tell(setup, faults).steps.pop().unwrap().interrupted;
+        nodes.iter().map(|node| node.0).collect::<Vec<_>>()
+    };
+    let usual = setup(2, FF);
+    assert!(interrupted(&usual, &["kill 1"]).is_empty());
+    assert!(interrupted(&usual, &["stop 1"]).is_empty());
+    assert!(interrupted(&usual, &["lose arbiter"]).is_empty());
+    let restart = ["kill 1", "restart arbiter"];
+    assert_eq!(interrupted(&usual, &restart), [2]);
+    let mut hasty = setup(2, FF);
+    hasty.timing.sync_timeout = std::time::Duration::from_secs(9);
+    assert_eq!(interrupted(&hasty, &["kill 1"]), [2]);
+}
+
+/// A restart in the middle of a split: one side gets the vote, and never both.
+#[test]
+fn a_restart_in_a_split_gives_the_vote_to_one_side() {
+    let faults = [
+        "isolate 1",
+        "kill arbiter",
+        "find arbiter",
+        "restart arbiter",
+    ];
+    let story = tell(&setup(2, FF), &faults);
+    assert!(story.steps.iter().all(|step| !step.had_conflict));
+    let last = &story.steps[3];
+    for end in last.otherwise.iter().chain([&last.state]) {
+        assert_eq!(end.quorate().len(), 1, "{}", brief(end));
+    }
+    // While the other side is away, the holder has it again.
+    let faults = ["lose arbiter 1", "cut 1|2", "restart arbiter"];
+    let story = tell(&setup(2, FF), &faults);
+    assert!(story.steps[2].otherwise.is_empty());
+    assert_eq!(brief(&story.steps[2].state), "1:1/2! 2:2/2");
+}
+
 /// The holes of the reference and of the algorithms, which SAFETY.md names.
 #[test]
 fn dangers_are_seen() {

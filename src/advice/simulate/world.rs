@@ -62,6 +62,20 @@ pub(super) struct World<'a> {
     changed_at: u64,
     /// Whether two parts were quorate at the same time.
     conflict: bool,
+    /// Nodes that ran without quorum at one time.
+    stopped: BTreeSet<NodeId>,
+}
+
+/// What was seen since the last look.
+pub(super) struct Seen {
+    /// What is so now.
+    pub(super) state: State,
+    /// Since when nothing has changed for the nodes, milliseconds.
+    pub(super) changed_at: u64,
+    /// Whether two parts were quorate at the same time.
+    pub(super) conflict: bool,
+    /// Nodes that ran without quorum at one time.
+    pub(super) stopped: BTreeSet<NodeId>,
 }
 
 impl<'a> World<'a> {
@@ -88,6 +102,7 @@ impl<'a> World<'a> {
             observed: State::default(),
             changed_at: 0,
             conflict: false,
+            stopped: BTreeSet::new(),
         };
         for (i, node) in (0u64..).zip(setup.nodes()) {
             world.boot_node(*node, i * stagger);
@@ -100,10 +115,13 @@ impl<'a> World<'a> {
         self.now
     }
 
-    /// What is so now, since when, and whether two parts were quorate together since the last call.
-    pub(super) fn look(&mut self) -> (State, u64, bool) {
-        let conflict = std::mem::take(&mut self.conflict);
-        (self.state(), self.changed_at, conflict)
+    pub(super) fn look(&mut self) -> Seen {
+        Seen {
+            state: self.state(),
+            changed_at: self.changed_at,
+            conflict: std::mem::take(&mut self.conflict),
+            stopped: std::mem::take(&mut self.stopped),
+        }
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
@@ -150,6 +168,7 @@ impl<'a> World<'a> {
     fn observe(&mut self) {
         let state = State::of(self.setup, &self.members, None, false);
         self.conflict |= state.has_conflict();
+        self.stopped.extend(state.without_quorum());
         if !state.counts_the_same(&self.observed) {
             self.observed = state;
             self.changed_at = self.now;
