@@ -48,7 +48,7 @@ impl Check {
     }
 
     fn text(&self) -> Result<String, Box<dyn std::error::Error>> {
-        let answer = ask(&self.place.socket(), b"qarbiter-status")?;
+        let answer = ask(&self.place.socket()?, b"qarbiter-status")?;
         let status: Status = serde_json::from_slice(&answer)?;
         let name = &self.cluster;
         let mut known = status.clusters.iter();

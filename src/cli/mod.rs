@@ -3,9 +3,11 @@
 mod advise;
 pub mod certutil;
 mod check;
+mod config;
 mod daemon;
 mod detach;
 mod getopt;
+mod options;
 mod qnetd;
 mod release;
 mod serve;
@@ -14,6 +16,7 @@ mod status;
 mod tool;
 mod upkeep;
 
+use crate::config::ConfigErrors;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
@@ -45,6 +48,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// What would happen to a connected cluster if a node, the arbiter or a link failed now
     Check(check::Check),
+    /// Check or show the settings, and where each comes from
+    Config(config::Config),
 }
 
 /// Where a running arbiter is found.
@@ -59,11 +64,12 @@ struct Where {
 }
 
 impl Where {
-    fn socket(&self) -> PathBuf {
+    /// The socket that is named, or the one of the file and the environment.
+    fn socket(&self) -> Result<PathBuf, ConfigErrors> {
         match (&self.socket, &self.state_dir) {
-            (Some(socket), _) => socket.clone(),
-            (None, Some(dir)) => crate::config::settings::socket_in(dir),
-            (None, None) => crate::config::settings::DEFAULT_SOCKET.into(),
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(dir)) => Ok(crate::config::settings::socket_in(dir)),
+            (None, None) => crate::config::control_socket(),
         }
     }
 }
@@ -87,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Advise(advise) => advise.run(),
             Command::Simulate(simulate) => simulate.run(),
             Command::Check(check) => check.run(),
+            Command::Config(config) => config.run(),
         },
     }
 }
