@@ -1,26 +1,26 @@
 //! Starting and stopping the arbiter, for every command that runs it.
 
-use super::upkeep::{self, Reload, Upkeep};
+use super::own::Own;
+use super::upkeep::{Reload, Upkeep};
 use crate::config::{Settings, Sources};
 use crate::ipc;
 use crate::journal;
+use crate::net::guests::Guests;
 use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
-use crate::pki::{Store, StoreError};
+use crate::pki::StoreError;
+use crate::pki::revoked::RevokedError;
 use crate::telemetry::systemd;
-use crate::tls::{
-    ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
-};
+use crate::tls::TlsConfigError;
 use rustix::fs::FlockOperation;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The arbiter can't be started.
@@ -28,6 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum StartError {
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
     #[error("Another instance is running (it holds {path})", path = .0.display())]
@@ -78,8 +80,9 @@ pub(crate) fn reload_from(sources: Sources) -> Reload {
 /// It can't be started.
 pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError> {
     let _lock = take_lock(&settings.lock_file)?;
-    let tls = upkeep::tls_state(&settings)?;
-    if matches!(tls, TlsState::Waiting) {
+    let guests = Arc::new(Guests::default());
+    let own = Own::open(&settings, &guests)?;
+    if matches!(own.tls, TlsState::Waiting) {
         tracing::warn!(
             "there are no certificates in {} yet, so no node can connect; make them with \
              `corosync-qnetd-certutil -i`, and they will be used without a restart",
@@ -87,6 +90,8 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         );
     }
     leave_room(&mut settings);
+    // The port first: where it is taken, no control socket is left behind.
+    let votes = listener::open(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // For handshakes, and one for the control socket; more would only cost memory.
@@ -97,14 +102,17 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.
         let hub = hub(&settings);
-        let shared = Shared::new(Live::new(settings, tls), hub);
+        let shared = Shared::new(Live::new(settings, own.tls.clone()), hub, guests);
         let settings = shared.live().settings.clone();
-        // The port first: where it is taken, no control socket is left behind.
-        let votes = tokio::net::TcpListener::from_std(listener::bind(&settings)?)?;
+        let votes = tokio::net::TcpListener::from_std(votes)?;
         let control = ipc::server::bind(&settings)?;
-        let upkeep = Upkeep::start(shared.clone(), start.reload)?;
+        let upkeep = Upkeep::start(shared.clone(), own, start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
+        if let Some(watchdog) = systemd::Watchdog::from_env() {
+            let hub = shared.hub.clone();
+            tokio::spawn(watchdog.run(move || drop(hub.visit(|_| ()))));
+        }
         (start.ready)()?;
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
@@ -144,29 +152,6 @@ fn hub(settings: &Settings) -> Arc<Hub> {
         tracing::warn!("{doubt}; no cluster gets its vote for {} s", wait.as_secs());
     }
     Hub::resume(clock, policies, journal, &restored)
-}
-
-pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {
-    let identity = store.identity();
-    let said = AtomicBool::new(false);
-    ServerSettings {
-        identity: Identity {
-            chain: identity.chain,
-            key: identity.key.into(),
-        },
-        client_ca: vec![identity.ca],
-        client_certs: if settings.session.client_cert_required {
-            ClientCertMode::Required
-        } else {
-            ClientCertMode::NotRequested
-        },
-        clock: Arc::new(SystemClock),
-        on_unset_clock: Arc::new(move |unset: UnsetClock| {
-            if !said.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{unset}");
-            }
-        }),
-    }
 }
 
 fn heed_signals(shared: &Arc<Shared>, upkeep: &Upkeep) -> io::Result<()> {

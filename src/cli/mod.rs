@@ -1,15 +1,21 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
 mod advise;
+mod certs;
 pub mod certutil;
 mod check;
+mod completions;
 mod config;
 mod daemon;
 mod detach;
 mod getopt;
+mod identity;
+mod import;
 mod options;
+mod own;
 mod qnetd;
 mod release;
+mod secret;
 mod serve;
 mod simulate;
 mod status;
@@ -17,7 +23,7 @@ mod tool;
 mod upkeep;
 
 use crate::config::ConfigErrors;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,6 +56,14 @@ enum Command {
     Check(check::Check),
     /// Check or show the settings, and where each comes from
     Config(config::Config),
+    /// List, show, revoke and renew certificates
+    Certs(certs::Certs),
+    /// Move the arbiter to another machine: export and import its identity
+    Identity(identity::Identity),
+    /// Take up a CA from PKCS #12 files, as pk12util and openssl export it
+    Import(import::Import),
+    /// Print a file that teaches a shell to complete these commands
+    Completions(completions::Completions),
 }
 
 /// Where a running arbiter is found.
@@ -84,7 +98,7 @@ pub fn main() -> ExitCode {
         .unwrap_or_default();
     match name.to_str() {
         Some("corosync-qnetd-certutil") => certutil::main(&program, arguments),
-        Some("corosync-qnetd-tool") => tool::main(arguments),
+        Some("corosync-qnetd-tool") => tool::main(&program, arguments),
         Some("corosync-qnetd") => qnetd::main(&program, arguments.collect()),
         _ => match Cli::parse().command {
             Command::Serve(serve) => serve.run(),
@@ -94,6 +108,12 @@ pub fn main() -> ExitCode {
             Command::Simulate(simulate) => simulate.run(),
             Command::Check(check) => check.run(),
             Command::Config(config) => config.run(),
+            Command::Certs(certs) => certs.run(),
+            Command::Identity(identity) => identity.run(),
+            Command::Import(import) => import.run(),
+            Command::Completions(completions) => {
+                completions.run(<Cli as CommandFactory>::command())
+            }
         },
     }
 }

@@ -60,6 +60,9 @@ fn table(status: &ArbiterStatus) -> String {
         status.clusters.len(),
         troubled(status)
     );
+    for warning in &status.warnings {
+        let _ = writeln!(text, "Warning: {warning}");
+    }
     for cluster in &status.clusters {
         let _ = cluster_text(&mut text, cluster);
     }

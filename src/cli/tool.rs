@@ -5,8 +5,8 @@ use super::getopt::{FlagError, Flags};
 use crate::config::control_socket;
 use crate::ipc::client::{AskError, ask};
 use crate::ipc::command::quoted;
-use std::ffi::OsString;
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +26,9 @@ struct Request {
 }
 
 /// Runs the command.
-pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+///
+/// `program` is the name by which it was called: in what getopt(3) complains about, it stands as it is.
+pub(crate) fn main(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let request = match parse(arguments) {
         Ok(Some(request)) => request,
         Ok(None) => {
@@ -34,7 +36,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(1);
         }
         Err(error) => {
-            complain(NAME, &error);
+            complain(&program.to_string_lossy(), &error);
             print!("{USAGE}");
             return ExitCode::from(1);
         }
@@ -49,7 +51,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     match ask(&socket, &request.line()) {
-        Ok(text) => match std::io::stdout().write_all(&text) {
+        Ok(text) => match io::stdout().write_all(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(2),
         },
@@ -59,7 +61,8 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Err(AskError::Connect { error, .. }) => {
             // The words are what tools look for.
-            let text = format!("Can't connect to qnetd socket (is QNetd running?): {error}");
+            let reason = reason(&error);
+            let text = format!("Can't connect to qnetd socket (is QNetd running?): {reason}");
             complain(NAME, &text);
             ExitCode::from(3)
         }
@@ -71,6 +74,19 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             complain(NAME, &error);
             ExitCode::from(2)
         }
+    }
+}
+
+/// The words of strerror(3), without the number that Rust's library puts behind them.
+fn reason(error: &io::Error) -> String {
+    // A path that no socket can have: the system is not even asked about one that is too long.
+    if error.kind() == io::ErrorKind::InvalidInput {
+        return "File name too long".to_owned();
+    }
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

@@ -4,21 +4,19 @@
 //! All of it happens on a thread of its own, so that a slow disk delays no vote, and nothing of it
 //! ends a connection but a revocation.
 
-use super::daemon::{StartError, leave_room, tls_settings};
+use super::daemon::{StartError, leave_room};
+use super::own::Own;
 use crate::config::Settings;
 use crate::config::reload::{compare, in_force};
 use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
 use crate::pki::watch::Stamp;
-use crate::pki::{Store, StoreError};
 use crate::telemetry::log;
-use crate::tls::config::server_config;
-use crate::wire::TlsSupport;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the certificates' files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row at which new certificates must be unusable before that is logged: whoever makes
 /// them may not have finished.
 const PATIENCE: u32 = 5;
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads the settings again.
 pub(crate) type Reload = Box<dyn Fn() -> Result<Settings, String> + Send>;
@@ -58,14 +58,16 @@ impl Upkeep {
     ///
     /// # Errors
     /// It can't be started.
-    pub(crate) fn start(shared: Arc<Shared>, reload: Reload) -> io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, own: Own, reload: Reload) -> io::Result<Self> {
         let (orders, receiver) = channel();
         let stamp = stamp(&shared.live().settings);
         let work = Work {
             shared,
+            own,
             reload,
             seen: stamp,
             failures: 0,
+            warned: None,
         };
         let thread = std::thread::Builder::new()
             .name("upkeep".to_owned())
@@ -86,24 +88,6 @@ impl Upkeep {
     }
 }
 
-/// The TLS that the settings and the certificates on disk make.
-///
-/// # Errors
-/// There are certificates, and they can't be used.
-pub(crate) fn tls_state(settings: &Settings) -> Result<TlsState, StartError> {
-    if settings.session.tls == TlsSupport::Unsupported {
-        return Ok(TlsState::Off);
-    }
-    let nickname = settings.cert_nickname.clone().into();
-    match Store::open_with(&settings.identity_dir, nickname) {
-        Ok(store) => Ok(TlsState::Ready(server_config(tls_settings(
-            &store, settings,
-        ))?)),
-        Err(StoreError::Missing(_)) => Ok(TlsState::Waiting),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// The state of the certificates' files. Those that can't be examined count as absent: opening
 /// them says why.
 fn stamp(settings: &Settings) -> Option<Stamp> {
@@ -112,11 +96,15 @@ fn stamp(settings: &Settings) -> Option<Stamp> {
 
 struct Work {
     shared: Arc<Shared>,
+    /// The certificates in use.
+    own: Own,
     reload: Reload,
     /// The files as they were when they were last read with success.
     seen: Option<Stamp>,
     /// Looks in a row at which they could not be used.
     failures: u32,
+    /// When certificates that end soon were last warned about.
+    warned: Option<Instant>,
 }
 
 impl Work {
@@ -124,8 +112,44 @@ impl Work {
         loop {
             match orders.recv_timeout(LOOK) {
                 Ok(Order::Reload) => self.reload(),
-                Err(RecvTimeoutError::Timeout) => self.look(),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    self.look_after_guests();
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.write_down_seen(true);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The certificates of nodes.
+    fn look_after_guests(&mut self) {
+        let guests = self.shared.guests.clone();
+        if self.own.look_for_revoked(&guests) {
+            self.disconnect_revoked();
+            self.warned = None;
+        }
+        if self.warned.is_none_or(|at| at.elapsed() >= A_DAY) {
+            self.warned = Some(Instant::now());
+            let warn_days = self.shared.live().settings.certificate_warn_days;
+            self.own.warn_of_ends(&guests, warn_days);
+        }
+        self.write_down_seen(false);
+    }
+
+    fn disconnect_revoked(&self) {
+        let ended = self.shared.disconnect_revoked();
+        if ended > 0 {
+            tracing::warn!("{ended} connections ended because their certificate was revoked");
+        }
+    }
+
+    fn write_down_seen(&self, stopping: bool) {
+        if let Some(unwritten) = self.shared.unwritten(stopping) {
+            if let Err(error) = unwritten.write() {
+                tracing::warn!("{error}");
             }
         }
     }
@@ -140,11 +164,11 @@ impl Work {
         if stamp == self.seen && self.failures == 0 {
             return;
         }
-        match tls_state(&live.settings) {
-            Ok(TlsState::Waiting) if matches!(live.tls, TlsState::Waiting) => {
+        match Own::open(&live.settings, &self.shared.guests) {
+            Ok(own) if own.is_waiting() && matches!(live.tls, TlsState::Waiting) => {
                 self.taken_up(stamp);
             }
-            Ok(TlsState::Waiting) => {
+            Ok(own) if own.is_waiting() => {
                 tracing::warn!(
                     "the certificates in {} are gone; going on with those in memory, \
                      which a restart would lose",
@@ -152,11 +176,14 @@ impl Work {
                 );
                 self.taken_up(stamp);
             }
-            Ok(tls) => {
+            Ok(own) => {
                 self.shared.set_live(Live {
-                    tls,
+                    tls: own.tls.clone(),
                     ..Live::clone(&live)
                 });
+                self.own = own;
+                self.warned = None;
+                self.disconnect_revoked();
                 self.taken_up(stamp);
                 tracing::info!(
                     "new certificates in {} are in use from now on; connections stay",
@@ -192,10 +219,8 @@ impl Work {
         let live = self.shared.live();
         let settings = in_force(&live.settings, &wanted);
         let stamp = stamp(&settings);
-        let tls = match tls_state(&settings) {
-            // Certificates that were deleted are no reason to turn nodes away.
-            Ok(TlsState::Waiting) => live.tls.clone(),
-            Ok(tls) => tls,
+        let own = match Own::open(&settings, &self.shared.guests) {
+            Ok(own) => own,
             Err(error) => {
                 tracing::error!("reload: {error}; the former settings stay in force");
                 return;
@@ -214,7 +239,18 @@ impl Work {
                 "reload: cluster {cluster:?} keeps its former rules until all its nodes have left"
             );
         }
+        // Certificates that were deleted are no reason to turn nodes away.
+        let tls = if own.is_waiting() {
+            live.tls.clone()
+        } else {
+            own.tls.clone()
+        };
         self.shared.set_live(Live::new(settings, tls));
+        if !own.is_waiting() {
+            self.own = own;
+        }
+        self.warned = None;
+        self.disconnect_revoked();
         self.taken_up(stamp);
         tracing::info!("reload: settings and certificates were read again; connections stay");
     }

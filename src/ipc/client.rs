@@ -67,8 +67,8 @@ pub fn ask(path: &Path, command: &[u8]) -> Result<Vec<u8>, AskError> {
 fn exchange(stream: &mut UnixStream, command: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(command)?;
-    stream.write_all(b"\n")?;
+    // In one piece: a server that finds the end of a line in the command closes without reading on.
+    stream.write_all(&[command, b"\n"].concat())?;
     stream.read_to_end(answer)?;
     Ok(())
 }

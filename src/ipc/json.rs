@@ -20,6 +20,9 @@ pub struct Status {
     pub client_cert_required: bool,
     /// Connections, with those that have not introduced themselves.
     pub connections: usize,
+    /// What the operator should do something about, in words.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Clusters in the order in which they came.
     pub clusters: Vec<ClusterStatus>,
 }

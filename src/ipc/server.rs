@@ -5,6 +5,8 @@ use super::json::{ClusterStatus, Status};
 use super::render::{self, Counts};
 use crate::config::Settings;
 use crate::engine::snapshot::ClusterSnapshot;
+use crate::journal::Health;
+use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
 use crate::telemetry::events;
 use crate::wire::ClusterName;
@@ -97,7 +99,9 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
     let Some(line) = read_line(&mut stream, live.settings.ipc_max_receive).await? else {
         return Ok(());
     };
-    let result = match parse(&line) {
+    let command = parse(&line);
+    let what = what_is_too_long(command.as_ref().ok());
+    let result = match command {
         // With thousands of clusters an answer takes a while, which no vote should wait for.
         Ok(command) => {
             let shared = shared.clone();
@@ -110,15 +114,29 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
         Ok(text) => ("OK\n", text),
         Err(error) => ("Error\n", format!("{error}\n").into_bytes()),
     };
-    if verdict.len() + text.len() > live.settings.ipc_max_send {
-        stream
-            .write_all(b"Error\nInternal IPC buffer too small\n")
-            .await?;
+    let most = live.settings.ipc_max_send;
+    if verdict.len() + text.len() > most {
+        // The reference makes the text first, with a zero at its end, and then puts the verdict
+        // before it.
+        let why = match what.filter(|_| text.len() >= most) {
+            Some(what) => format!("Error\nCan't get QNetd {what}\n"),
+            None => "Error\nInternal IPC buffer too small\n".to_owned(),
+        };
+        stream.write_all(why.as_bytes()).await?;
     } else {
         stream.write_all(verdict.as_bytes()).await?;
         stream.write_all(&text).await?;
     }
     stream.shutdown().await
+}
+
+/// What the answer to a command is called when it is too long to be made.
+fn what_is_too_long(command: Option<&Command>) -> Option<&'static str> {
+    match command {
+        Some(Command::Status { .. }) => Some("status"),
+        Some(Command::List { .. }) => Some("cluster list"),
+        _ => None,
+    }
 }
 
 /// The first line, or `None` if the connection is to be closed without an answer.
@@ -200,12 +218,37 @@ fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
         tls: settings.session.tls.to_string().to_ascii_lowercase(),
         client_cert_required: settings.session.client_cert_required,
         connections: shared.connected(),
+        warnings: warnings(shared, &live),
         clusters: snapshots(shared, None)
             .iter()
             .map(ClusterStatus::from)
             .collect(),
     };
     serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
+}
+
+fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if matches!(live.tls, TlsState::Waiting) {
+        warnings.push(format!(
+            "there are no certificates in {} yet, so no node can connect; make them with \
+             `corosync-qnetd-certutil -i`",
+            live.settings.identity_dir.display()
+        ));
+    }
+    match shared.hub.journal_health() {
+        Some(Health::Good) => {}
+        Some(Health::Failing(why)) => warnings.push(format!(
+            "the journal can't be written, so no vote moves until it can be: {why}"
+        )),
+        None => warnings.push(
+            "there is no journal, so a restart in the middle of a split may move the vote; the log \
+             of the start says why"
+                .to_owned(),
+        ),
+    }
+    warnings.extend(shared.guests.warnings());
+    warnings
 }
 
 fn release(shared: &Arc<Shared>, name: &ClusterName) -> Result<Vec<u8>, CommandError> {

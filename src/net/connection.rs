@@ -8,7 +8,7 @@ use super::outbox::{Closing, Outbox};
 use super::server::{PendingSlot, Shared};
 use crate::engine::{Action, ConnId, LeaveCause, Session, SessionPolicy, TlsView};
 use crate::telemetry::events;
-use crate::tls::{ClusterAuthorisation, TlsError, TlsSession, serial_number};
+use crate::tls::{ClusterAuthorisation, TlsError, TlsSession};
 use crate::wire::{ClusterName, Frame, FrameDecoder, TlsSupport};
 use std::io;
 use std::pin::{Pin, pin};
@@ -229,9 +229,8 @@ impl Connection {
     /// From here on the connection ends when its certificate is revoked.
     fn note_certificate(&self) {
         let certificate = self.tls.as_ref().and_then(TlsSession::peer_certificate);
-        // The verifier has read it before, so it can be read.
-        if let Some(Ok(serial)) = certificate.map(serial_number) {
-            self.shared.certified(self.session.conn(), serial);
+        if let Some(certificate) = certificate {
+            self.shared.certified(self.session.conn(), certificate);
         }
     }
 

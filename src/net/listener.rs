@@ -1,6 +1,7 @@
 //! The listening socket.
 
 use crate::config::{Family, Settings};
+use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -33,6 +34,18 @@ pub enum ListenError {
         /// Why.
         error: io::Error,
     },
+    /// The service manager passed a socket that is of no use.
+    #[error(
+        "can't use the socket that the service manager passed: {0} \
+         (unit corosync-qnetd.socket; without that unit, -l and -p apply)"
+    )]
+    Passed(io::Error),
+    /// The service manager passed several sockets.
+    #[error(
+        "the service manager passed {0} sockets, and only one can be used: keep one \
+         ListenStream= in corosync-qnetd.socket (a bare port number takes IPv4 and IPv6)"
+    )]
+    SeveralPassed(usize),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -42,6 +55,41 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "ports below 1024 need privileges",
         _ => "choose another address or port",
     }
+}
+
+/// The socket to listen on: the one that the service manager passed (sd_listen_fds(3)), or else a
+/// new one. For a passed one, `settings` are told its address, which is what tools ask for.
+///
+/// # Errors
+/// The passed one is no listening TCP socket, or is one of several, or no address can be bound.
+pub fn open(settings: &mut Settings) -> Result<std::net::TcpListener, ListenError> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() > 1 {
+        return Err(ListenError::SeveralPassed(passed.len()));
+    }
+    match passed.take_tcp_listener(0).map_err(ListenError::Passed)? {
+        Some(listener) => adopt(listener, settings).map_err(ListenError::Passed),
+        None => bind(settings),
+    }
+}
+
+fn adopt(
+    listener: std::net::TcpListener,
+    settings: &mut Settings,
+) -> io::Result<std::net::TcpListener> {
+    if !SockRef::from(&listener).is_listener()? {
+        return Err(io::Error::other("it is not a listening socket"));
+    }
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    settings.port = address.port();
+    settings.listen = Some(address.ip())
+        .filter(|ip| !ip.is_unspecified())
+        .map(|ip| ip.to_string());
+    tracing::info!(
+        "the service manager passed a socket on {address}: -l, -p, -4 and -6 are not used"
+    );
+    Ok(listener)
 }
 
 /// Binds the first address that can be bound.
@@ -130,4 +178,44 @@ pub(super) fn prepare(stream: &tokio::net::TcpStream) -> io::Result<()> {
         .with_interval(Duration::from_secs(5))
         .with_retries(6);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passed_socket_overrules_the_settings() {
+        for (address, shown) in [
+            ("127.0.0.1:0", Some("127.0.0.1")),
+            ("[::1]:0", Some("::1")),
+            ("0.0.0.0:0", None),
+            ("[::]:0", None),
+        ] {
+            let passed = std::net::TcpListener::bind(address).unwrap();
+            let port = passed.local_addr().unwrap().port();
+            let mut settings = Settings {
+                listen: Some("192.0.2.1".to_owned()),
+                port: 1,
+                ..Settings::default()
+            };
+            let listener = adopt(passed, &mut settings).unwrap();
+            assert_eq!(settings.listen.as_deref(), shown, "{address}");
+            assert_eq!(settings.port, port);
+            let none = listener.accept().unwrap_err();
+            assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_no_listening_socket() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let passed = std::net::TcpListener::from(std::os::fd::OwnedFd::from(connection));
+        let error = adopt(passed, &mut Settings::default()).unwrap_err();
+        assert!(
+            error.to_string().contains("not a listening socket"),
+            "{error}"
+        );
+    }
 }

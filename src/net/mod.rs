@@ -4,6 +4,7 @@
 //! clusters that one of them could hold on to.
 
 pub mod connection;
+pub mod guests;
 pub mod handshake;
 pub mod hub;
 pub mod listener;

@@ -49,7 +49,9 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Vec<u8>>,
-    /// Messages that were taken and are not fully written.
+    /// Of these, how many we kept back for a while.
+    withheld: usize,
+    /// Messages that were taken and are not fully written, without those that we kept back.
     in_flight: usize,
     closing: Option<Closing>,
 }
@@ -68,26 +70,34 @@ impl Outbox {
     /// Queues a message. A client whose queue is full, or that can't be sent a message of this
     /// size, is closed: that client, not the one on whose behalf the message is sent (D6).
     pub fn push(&self, message: Vec<u8>) {
-        self.queue(message, self.limit);
+        self.queue(message, false);
     }
 
     /// Queues a message that was kept back by us, with others perhaps. The client could not have
-    /// read them any earlier, so there is room for a few of them, whatever the limit is.
+    /// read them any earlier, so they do not count against its limit; there is room for
+    /// [`MAX_WITHHELD`] of them.
     pub fn push_withheld(&self, message: Vec<u8>) {
-        self.queue(message, self.limit.max(MAX_WITHHELD));
+        self.queue(message, true);
     }
 
-    fn queue(&self, message: Vec<u8>, limit: usize) {
+    fn queue(&self, message: Vec<u8>, withheld: bool) {
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return;
         }
+        let usual = queue.messages.len() - queue.withheld + queue.in_flight;
+        let full = if withheld {
+            queue.withheld >= self.limit.max(MAX_WITHHELD)
+        } else {
+            usual >= self.limit
+        };
         if message.len() > self.max_message {
             queue.closing = Some(Closing::TooLarge);
-        } else if queue.messages.len() + queue.in_flight >= limit {
+        } else if full {
             queue.closing = Some(Closing::QueueFull);
         } else {
             queue.messages.push_back(message);
+            queue.withheld += usize::from(withheld);
         }
         drop(queue);
         self.changed.notify_one();
@@ -103,7 +113,8 @@ impl Outbox {
     /// Takes all messages; they count as queued until [`Outbox::written`].
     pub(super) fn take(&self) -> VecDeque<Vec<u8>> {
         let mut queue = lock(&self.queue);
-        queue.in_flight += queue.messages.len();
+        queue.in_flight += queue.messages.len() - queue.withheld;
+        queue.withheld = 0;
         std::mem::take(&mut queue.messages)
     }
 
@@ -160,8 +171,9 @@ mod tests {
         for _ in 0..MAX_WITHHELD {
             outbox.push_withheld(vec![1]);
         }
+        outbox.push(vec![2]);
         assert_eq!(outbox.closing(), None);
-        outbox.push_withheld(vec![2]);
+        outbox.push_withheld(vec![3]);
         assert_eq!(outbox.closing(), Some(Closing::QueueFull));
     }
 

@@ -1,13 +1,17 @@
 //! The vote server: accepts connections until it is told to stop.
 
 use super::connection::Connection;
+use super::guests::Guests;
 use super::handshake::HandshakePool;
 use super::hub::Hub;
 use super::live::{Live, Present};
 use super::outbox::{Closing, Outbox};
 use super::{listener, lock};
 use crate::engine::ConnId;
+use crate::pki::seen::Unwritten;
 use crate::telemetry::events;
+use crate::tls::serial_number;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,6 +32,8 @@ pub struct Shared {
     pub hub: Arc<Hub>,
     /// Where handshakes run.
     pub handshakes: HandshakePool,
+    /// The certificates of nodes.
+    pub guests: Arc<Guests>,
     live: Present,
     connections: Mutex<HashMap<ConnId, Link>>,
     pending: Arc<AtomicUsize>,
@@ -53,10 +59,11 @@ impl Drop for PendingSlot {
 
 impl Shared {
     /// The state of a server that nobody is connected to.
-    pub fn new(live: Live, hub: Arc<Hub>) -> Arc<Self> {
+    pub fn new(live: Live, hub: Arc<Hub>, guests: Arc<Guests>) -> Arc<Self> {
         Arc::new(Self {
             hub,
             handshakes: HandshakePool::new(),
+            guests,
             live: Present::new(live),
             connections: Mutex::default(),
             pending: Arc::default(),
@@ -80,19 +87,38 @@ impl Shared {
         self.live.set(live);
     }
 
-    /// Notes whose certificate a connection showed, so that [`Shared::disconnect`] finds it.
-    pub(super) fn certified(&self, conn: ConnId, serial: Box<[u8]>) {
+    /// Notes whose certificate a connection showed, so that [`Shared::disconnect_revoked`] finds it.
+    pub(super) fn certified(&self, conn: ConnId, certificate: &CertificateDer<'_>) {
+        // The verifier has read it before, so it can be read.
+        let Ok(serial) = serial_number(certificate) else {
+            return;
+        };
+        self.guests.note(certificate);
         if let Some(link) = lock(&self.connections).get_mut(&conn) {
+            // It may have been revoked since the handshake looked.
+            if self.guests.is_revoked(&serial) {
+                link.outbox.close(Closing::Revoked);
+            }
             link.serial = Some(serial);
         }
     }
 
-    /// Ends the connections whose certificate has one of these serial numbers. Returns how many.
-    pub fn disconnect(&self, is_revoked: impl Fn(&[u8]) -> bool) -> usize {
+    /// What is to be written down about the certificates of nodes, see [`Guests::unwritten`].
+    pub fn unwritten(&self, stopping: bool) -> Option<Unwritten> {
         let connections = lock(&self.connections);
-        let revoked = connections
+        let serials = connections
             .values()
-            .filter(|link| link.serial.as_deref().is_some_and(&is_revoked));
+            .filter_map(|link| link.serial.as_deref());
+        self.guests.unwritten(serials, stopping)
+    }
+
+    /// Ends the connections whose certificate was revoked. Returns how many.
+    pub fn disconnect_revoked(&self) -> usize {
+        let connections = lock(&self.connections);
+        let revoked = connections.values().filter(|link| {
+            let serial = link.serial.as_deref();
+            serial.is_some_and(|serial| self.guests.is_revoked(serial))
+        });
         revoked
             .map(|link| link.outbox.close(Closing::Revoked))
             .count()

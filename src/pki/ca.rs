@@ -54,7 +54,7 @@ const RSA_BITS: usize = 2048;
 
 /// Certificates are valid from this long before they are made, because the clocks of the nodes
 /// differ from ours.
-const BACKDATE: u64 = 24 * 60 * 60;
+pub(super) const BACKDATE: u64 = 24 * 60 * 60;
 
 /// What can go wrong while certificates are made or read.
 #[derive(Debug, Error)]
@@ -104,11 +104,12 @@ pub enum CaError {
 }
 
 /// A certificate as PEM, with plain line feeds.
-pub(super) fn to_pem(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn to_pem(certificate: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", certificate)
 }
 
-fn encode(label: &str, der: &[u8]) -> String {
+/// Any object as PEM, with plain line feeds.
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
     let plain = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new(label, der), plain)
 }
@@ -246,6 +247,11 @@ impl Authority {
         &self.keyed
     }
 
+    /// What signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// Makes the server's key and certificate.
     ///
     /// # Errors
@@ -340,11 +346,13 @@ fn params(
     Ok(params)
 }
 
-/// The string type that NSS chooses too: printable where possible.
+/// The string type that NSS chooses too: printable where possible, except for question marks.
+/// They are printable, but the library's writer takes them for a mistake of its caller, and ends
+/// the process.
 fn directory_string(name: &str) -> DnValue {
     match PrintableString::try_from(name) {
-        Ok(printable) => DnValue::PrintableString(printable),
-        Err(_) => DnValue::Utf8String(name.to_owned()),
+        Ok(printable) if !name.contains('?') => DnValue::PrintableString(printable),
+        Ok(_) | Err(_) => DnValue::Utf8String(name.to_owned()),
     }
 }
 

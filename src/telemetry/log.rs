@@ -1,6 +1,7 @@
 //! The log: written by a thread of its own, so that a reader that hangs holds up no vote.
 
 use super::syslog::Syslog;
+use super::systemd;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -73,7 +74,7 @@ pub fn start(sinks: Sinks) -> std::io::Result<LogGuard> {
     set_debug(sinks.debug);
     let writer = thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&receiver, &sinks, &dropped))?;
+        .spawn(move || write_lines(&receiver, sinks, &dropped))?;
     // Fails if there is a log already, as in tests; that one goes on.
     let _ = tracing::subscriber::set_global_default(log);
     Ok(LogGuard {
@@ -95,18 +96,20 @@ impl Drop for LogGuard {
     }
 }
 
-fn write_lines(receiver: &Receiver<Entry>, sinks: &Sinks, dropped: &AtomicU64) {
+fn write_lines(receiver: &Receiver<Entry>, mut sinks: Sinks, dropped: &AtomicU64) {
     let syslog = sinks
         .syslog
         .as_deref()
         .and_then(|identity| Syslog::open(identity).ok());
+    // Every line would be there twice; the one of the system log comes with its level.
+    sinks.stderr &= syslog.is_none() || !systemd::stderr_is_journal();
     while let Ok(Entry::Line { level, text }) = receiver.recv() {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let text = format!("{lost} log lines were lost because the log could not keep up");
-            write_line(sinks, syslog.as_ref(), Level::WARN, &text);
+            write_line(&sinks, syslog.as_ref(), Level::WARN, &text);
         }
-        write_line(sinks, syslog.as_ref(), level, &text);
+        write_line(&sinks, syslog.as_ref(), level, &text);
     }
 }
 

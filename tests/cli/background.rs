@@ -193,7 +193,7 @@ fn the_directory_of_the_lock_file_is_made_as_there() {
         let lock = lab.path("new/lock");
         let started = start(program, &lock);
         assert_eq!(started.code, Some(0), "{program:?}: {}", started.stderr);
-        let pid = fs::read_to_string(&lock).unwrap();
+        let pid = written(&lock);
         let daemon = Background(pid.trim_end().parse().unwrap());
         let modes = [lab.path("new"), lock].map(|path| fs::metadata(path).unwrap().mode());
         daemon.signal(Signal::TERM);
@@ -211,4 +211,16 @@ fn the_directory_of_the_lock_file_is_made_as_there() {
         failed.stderr
     );
     assert!(failed.stderr.contains("lock_file"), "{}", failed.stderr);
+}
+
+/// A file that a daemon writes soon after its parent has returned.
+fn written(path: &Path) -> String {
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match fs::read_to_string(path) {
+            Ok(text) if text.ends_with('\n') => return text,
+            other => assert!(std::time::Instant::now() < give_up, "{path:?}: {other:?}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }

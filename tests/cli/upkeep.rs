@@ -150,3 +150,79 @@ async fn a_hangup_changes_settings_and_names_those_that_need_a_restart() {
     ]);
     drop(nodes);
 }
+
+fn certs(lab: &Lab, arguments: &[&str]) -> crate::lab::Outcome {
+    let mut qarbiter = Command::new(crate::lab::QARBITER);
+    let state = lab.state();
+    run(qarbiter
+        .arg("certs")
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(state))
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_ends_its_connections_and_opens_no_new_one() {
+    let lab = Lab::new();
+    let arbiter = lab.start(&lab.serve(&[]));
+    let alpha = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let beta = Cluster::new(arbiter.address, "Beta", &[1, 2]).with_certificates(&lab.state());
+    let mut revoked = has_its_vote(&alpha).await;
+    let mut others = has_its_vote(&beta).await;
+
+    let done = certs(&lab, &["revoke", "Alpha", "--yes"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    arbiter.logged(&[
+        "warn",
+        "2 connections ended because their certificate was revoked",
+    ]);
+    for node in &mut revoked {
+        assert!(in_time(node.heartbeat()).await.is_err());
+    }
+    for node in &mut others {
+        in_time(node.heartbeat()).await.unwrap();
+    }
+    let name = qarbiter::wire::ClusterName::new(b"Alpha");
+    let again = qarbiter::client::Connection::open(arbiter.address, &name, alpha.tls.clone());
+    let refused = match in_time(again).await {
+        Err(_) => true,
+        // With TLS 1.3 the client learns of it with the first answer.
+        Ok(connection) => {
+            let settings = alpha.settings(1, crate::nodes::ring(1, 9), &[1, 2]);
+            in_time(Node::join(connection, settings)).await.is_err()
+        }
+    };
+    assert!(refused, "a revoked certificate was accepted");
+    arbiter.logged(&["revoked", "Alpha"]);
+
+    // Joining the cluster again gives it a new certificate, which is none of those.
+    let alpha = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    has_its_vote(&alpha).await;
+}
+
+#[tokio::test]
+async fn certificates_that_end_are_warned_about_and_seen_ones_are_remembered() {
+    let lab = Lab::new();
+    let file = lab.path("qarbiter.toml");
+    std::fs::write(&file, "[certificates]\nwarn_days = 36500\n").unwrap();
+    let mut command = lab.serve(&[]);
+    let mut arbiter = lab.start(command.env("QARBITER_CONFIG", &file));
+    arbiter.logged(&["warn", "server", "qarbiter certs renew server"]);
+    let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let nodes = has_its_vote(&cluster).await;
+    arbiter.logged(&["warn", "Alpha", "qarbiter certs renew"]);
+    let status = run(Command::new(crate::lab::QARBITER)
+        .args(["status", "--state-dir"])
+        .arg(lab.state()));
+    assert!(
+        status.stdout.contains("qarbiter certs renew server"),
+        "{}",
+        status.stdout
+    );
+    arbiter.end_with(Signal::TERM);
+    drop(nodes);
+    let list = certs(&lab, &["list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    let seen = list.to_string();
+    assert!(seen.contains("Alpha"), "{seen}");
+}

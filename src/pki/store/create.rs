@@ -178,22 +178,26 @@ fn write(
         dir.write(lock, NOISE, noise().as_bytes(), private)?;
     }
     dir.write(lock, MODULES, modules(dir.path()).as_bytes(), private)?;
-    let export = ca_export(&ca.certificate);
-    dir.write(lock, CA_EXPORT, export.as_bytes(), PUBLIC)?;
     // Keys without certificates are what a failed attempt left, or all that is left of another
     // identity.
     dir.rename(lock, nss::KEYS, ORPHANED_KEYS)?;
     dir.write(lock, nss::KEYS, &images.keys, private)?;
-    dir.write(lock, nss::CERTIFICATES, &images.certificates, private)
-        .map_err(|error| without_keys(dir, lock, error).into())
+    let export = ca_export(&ca.certificate);
+    dir.write(lock, CA_EXPORT, export.as_bytes(), PUBLIC)
+        .and_then(|()| dir.write(lock, nss::CERTIFICATES, &images.certificates, private))
+        .map_err(|error| take_back(dir, lock, error).into())
 }
 
-/// Takes the keys back when the certificates cannot be written.
-fn without_keys(dir: &IdentityDir, lock: &Lock, error: DirError) -> DirError {
-    // The first error is the one to tell; keys that stay are put aside by the next attempt.
-    match dir.remove(lock, nss::KEYS) {
-        Ok(()) | Err(_) => error,
+/// Takes back what came before the certificates when those cannot be written. To crmsh and puppet
+/// the CA's file means that there is an identity.
+fn take_back(dir: &IdentityDir, lock: &Lock, error: DirError) -> DirError {
+    for name in [CA_EXPORT, nss::KEYS] {
+        // The first error is the one to tell; keys that stay are put aside by the next attempt.
+        match dir.remove(lock, name) {
+            Ok(()) | Err(_) => {}
+        }
     }
+    error
 }
 
 /// 40 hexadecimal digits, as the reference has them.

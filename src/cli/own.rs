@@ -1,0 +1,162 @@
+//! The arbiter's own certificates as they are in use, and what goes with them: the list of revoked
+//! ones and the record of those that were seen.
+
+use super::daemon::StartError;
+use crate::config::Settings;
+use crate::net::guests::Guests;
+use crate::net::live::TlsState;
+use crate::pki::facts::Moment;
+use crate::pki::inventory::{Inventory, Sources};
+use crate::pki::revoked::Watch;
+use crate::pki::seen::Seen;
+use crate::pki::{ServerIdentity, Store, StoreError, expiry};
+use crate::tls::config::server_config;
+use crate::tls::{ClientCertMode, Identity, ServerSettings, SystemClock, UnsetClock};
+use crate::wire::TlsSupport;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+/// What was found in the identity directory.
+pub(super) struct Own {
+    /// The TLS that it makes.
+    pub(super) tls: TlsState,
+    certificates: Option<Certificates>,
+}
+
+struct Certificates {
+    dir: PathBuf,
+    ca: CertificateDer<'static>,
+    server: CertificateDer<'static>,
+    revoked: Watch,
+}
+
+impl Own {
+    /// Reads the certificates that the settings name, and puts into force which ones are revoked.
+    ///
+    /// # Errors
+    /// There are certificates, and they or the list of revoked ones can't be used.
+    pub(super) fn open(settings: &Settings, guests: &Arc<Guests>) -> Result<Self, StartError> {
+        let without = |tls| {
+            Ok(Self {
+                tls,
+                certificates: None,
+            })
+        };
+        if settings.session.tls == TlsSupport::Unsupported {
+            return without(TlsState::Off);
+        }
+        let nickname = settings.cert_nickname.clone().into();
+        let store = match Store::open_with(&settings.identity_dir, nickname) {
+            Ok(store) => store,
+            Err(StoreError::Missing(_)) => return without(TlsState::Waiting),
+            Err(error) => return Err(error.into()),
+        };
+        let identity = store.identity();
+        let (ca, server) = (identity.ca.clone(), store.server().certificate.clone());
+        let tls = config(identity, settings, guests)?;
+        let revoked = Watch::start(&settings.identity_dir, ca.clone())?;
+        guests.set_revoked(revoked.current().clone());
+        let (seen, error) = Seen::load(&settings.data_dir, &ca, Moment::from(SystemTime::now()));
+        if let Some(error) = error {
+            tracing::warn!("{error}");
+        }
+        guests.set_seen(seen, settings.certificate_warn_days);
+        Ok(Self {
+            tls: TlsState::Ready(tls),
+            certificates: Some(Certificates {
+                dir: settings.identity_dir.clone(),
+                ca,
+                server,
+                revoked,
+            }),
+        })
+    }
+
+    /// Whether there is none yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.tls, TlsState::Waiting)
+    }
+
+    /// Looks whether other certificates are revoked, and puts that into force.
+    ///
+    /// Returns whether they are.
+    pub(super) fn look_for_revoked(&mut self, guests: &Guests) -> bool {
+        let Some(certificates) = &mut self.certificates else {
+            return false;
+        };
+        match certificates.revoked.poll() {
+            Ok(None) => false,
+            Ok(Some(revoked)) => {
+                tracing::info!("{} certificates are revoked from now on", revoked.len());
+                guests.set_revoked(revoked);
+                true
+            }
+            Err(error) => {
+                tracing::error!("{error}; the former list of revoked certificates stays in force");
+                false
+            }
+        }
+    }
+
+    /// Finds out which certificates should be renewed, and says so.
+    pub(super) fn warn_of_ends(&self, guests: &Guests, warn_days: u32) {
+        let Some(certificates) = &self.certificates else {
+            return;
+        };
+        let seen = guests.sightings();
+        let sources = Sources {
+            dir: &certificates.dir,
+            ca: &certificates.ca,
+            server: &certificates.server,
+            revoked: certificates.revoked.current(),
+            seen: &seen,
+        };
+        let now = Moment::from(SystemTime::now());
+        match Inventory::read(&sources, now, warn_days) {
+            Ok(inventory) => {
+                let warnings: Vec<String> =
+                    expiry::warnings(&inventory.certificates, now, warn_days)
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect();
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+                guests.set_warnings(warnings);
+            }
+            Err(error) => tracing::warn!("can't look for certificates that end soon: {error}"),
+        }
+    }
+}
+
+fn config(
+    identity: ServerIdentity,
+    settings: &Settings,
+    guests: &Arc<Guests>,
+) -> Result<Arc<ServerConfig>, StartError> {
+    let said = AtomicBool::new(false);
+    let guests = guests.clone();
+    Ok(server_config(ServerSettings {
+        identity: Identity {
+            chain: identity.chain,
+            key: identity.key.into(),
+        },
+        client_ca: vec![identity.ca],
+        client_certs: if settings.session.client_cert_required {
+            ClientCertMode::Required
+        } else {
+            ClientCertMode::NotRequested
+        },
+        clock: Arc::new(SystemClock),
+        on_unset_clock: Arc::new(move |unset: UnsetClock| {
+            if !said.swap(true, Ordering::Relaxed) {
+                tracing::warn!("{unset}");
+            }
+        }),
+        is_revoked: Arc::new(move |serial| guests.is_revoked(serial)),
+    })?)
+}

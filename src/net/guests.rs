@@ -1,0 +1,99 @@
+//! What is known of the certificates that nodes show: which were revoked, which were seen, and
+//! which come to their end.
+
+use super::lock;
+use crate::pki::expiry;
+use crate::pki::facts::Moment;
+use crate::pki::inventory::Role;
+use crate::pki::revoked::Revoked;
+use crate::pki::seen::{Seen, Sighting, Unwritten};
+use rustls::pki_types::CertificateDer;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+
+/// Shared by the handshakes, the connections and the upkeep.
+#[derive(Debug, Default)]
+pub struct Guests {
+    revoked: RwLock<Arc<Revoked>>,
+    seen: Mutex<Option<Seen>>,
+    warn_days: AtomicU32,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Guests {
+    /// Whether the operator revoked the certificate with this serial number
+    /// ([`crate::tls::serial_number`]).
+    pub fn is_revoked(&self, serial: &[u8]) -> bool {
+        self.revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(serial)
+    }
+
+    /// Puts a list of revoked certificates into force.
+    pub fn set_revoked(&self, revoked: Arc<Revoked>) {
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
+    }
+
+    /// Goes on with what was seen of the certificates of this CA. Those that end within so many
+    /// days are warned about.
+    pub fn set_seen(&self, seen: Seen, warn_days: u32) {
+        *lock(&self.seen) = Some(seen);
+        self.warn_days.store(warn_days, Ordering::Relaxed);
+    }
+
+    /// A handshake accepted this certificate.
+    pub(super) fn note(&self, certificate: &CertificateDer<'_>) {
+        let now = Moment::from(SystemTime::now());
+        let recorded = lock(&self.seen)
+            .as_mut()
+            .map(|seen| seen.record(certificate, now));
+        match recorded {
+            Some(Ok(Some(facts))) => {
+                let warn_days = self.warn_days.load(Ordering::Relaxed);
+                if let Some(warning) = expiry::warning(Role::Cluster, &facts, now, warn_days) {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Some(Err(error)) => tracing::debug!("a certificate can't be noted: {error}"),
+            Some(Ok(None)) | None => {}
+        }
+    }
+
+    /// All that were seen.
+    pub fn sightings(&self) -> Vec<Sighting> {
+        let seen = lock(&self.seen);
+        seen.as_ref().map(Seen::to_sorted).unwrap_or_default()
+    }
+
+    /// What is to be written down now: at most once an hour, or because the arbiter stops. The
+    /// connections with these serial numbers are still there.
+    pub fn unwritten<'a>(
+        &self,
+        live: impl Iterator<Item = &'a [u8]>,
+        stopping: bool,
+    ) -> Option<Unwritten> {
+        let now = Moment::from(SystemTime::now());
+        let mut seen = lock(&self.seen);
+        let seen = seen.as_mut()?;
+        for serial in live {
+            seen.touch(serial, now);
+        }
+        if stopping {
+            seen.last_page(now)
+        } else {
+            seen.due(now)
+        }
+    }
+
+    /// Certificates that should be renewed, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        lock(&self.warnings).clone()
+    }
+
+    /// Replaces the warnings.
+    pub fn set_warnings(&self, warnings: Vec<String>) {
+        *lock(&self.warnings) = warnings;
+    }
+}
