@@ -1,7 +1,9 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
+mod advise;
 mod certs;
 pub mod certutil;
+mod check;
 mod completions;
 mod config;
 mod daemon;
@@ -15,6 +17,7 @@ mod qnetd;
 mod release;
 mod secret;
 mod serve;
+mod simulate;
 mod status;
 mod tool;
 mod upkeep;
@@ -22,6 +25,7 @@ mod upkeep;
 use crate::config::ConfigErrors;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,6 +48,12 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// How many failures a cluster of so many nodes bears, and what to write into corosync.conf
+    Advise(advise::Advise),
+    /// What failures would do to a cluster: who stays quorate, who holds the vote and why
+    Simulate(simulate::Simulate),
+    /// What would happen to a connected cluster if a node, the arbiter or a link failed now
+    Check(check::Check),
     /// Check or show the settings, and where each comes from
     Config(config::Config),
     /// List, show, revoke and renew certificates
@@ -94,6 +104,9 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Advise(advise) => advise.run(),
+            Command::Simulate(simulate) => simulate.run(),
+            Command::Check(check) => check.run(),
             Command::Config(config) => config.run(),
             Command::Certs(certs) => certs.run(),
             Command::Identity(identity) => identity.run(),
@@ -102,6 +115,35 @@ pub fn main() -> ExitCode {
                 completions.run(<Cli as CommandFactory>::command())
             }
         },
+    }
+}
+
+/// Makes a reader of option values from a function that knows the right ones.
+fn parsed<T>(
+    wanted: &'static str,
+    read: fn(&str) -> Option<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| read(text).ok_or_else(|| format!("choose {wanted}"))
+}
+
+/// Prints what a command has to say, or why it can't.
+fn print(program: &str, result: Result<String, Box<dyn std::error::Error>>) -> ExitCode {
+    let text = match result {
+        Ok(text) => text,
+        Err(error) => {
+            complain(program, &error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            complain(program, &error);
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `qarbiter status`.
 
-use super::{Where, complain};
+use super::{Where, print};
+use crate::advice::Level;
 use crate::ipc::client::ask;
-use crate::ipc::json::{ClusterStatus, Status as ArbiterStatus};
+use crate::ipc::json::{ClusterStatus, HealthStatus, Status as ArbiterStatus};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -21,16 +22,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(self) -> ExitCode {
-        match self.text() {
-            Ok(text) => {
-                println!("{}", text.trim_end());
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                complain("qarbiter status", &error);
-                ExitCode::FAILURE
-            }
-        }
+        print("qarbiter status", self.text())
     }
 
     fn text(&self) -> Result<String, Box<dyn std::error::Error>> {
@@ -60,12 +52,13 @@ fn table(status: &ArbiterStatus) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "qarbiter {} on {}, TLS {}{certificates}; connections: {}, clusters: {}",
+        "qarbiter {} on {}, TLS {}{certificates}; connections: {}, clusters: {}{}",
         status.version,
         status.address,
         status.tls,
         status.connections,
-        status.clusters.len()
+        status.clusters.len(),
+        troubled(status)
     );
     for warning in &status.warnings {
         let _ = writeln!(text, "Warning: {warning}");
@@ -76,6 +69,23 @@ fn table(status: &ArbiterStatus) -> String {
     text
 }
 
+/// How many clusters are not well, if any.
+fn troubled(status: &ArbiterStatus) -> String {
+    let counts: Vec<String> = [Level::Critical, Level::Degraded]
+        .iter()
+        .map(|level| {
+            let is_so = |cluster: &&ClusterStatus| cluster.health.level == level.word();
+            (level, status.clusters.iter().filter(is_so).count())
+        })
+        .filter(|(_, count)| *count > 0)
+        .map(|(level, count)| format!("{count} {level}"))
+        .collect();
+    match counts.as_slice() {
+        [] => String::new(),
+        some => format!(" ({})", some.join(", ")),
+    }
+}
+
 fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result {
     writeln!(text)?;
     writeln!(
@@ -83,6 +93,8 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
         "Cluster {}  ({}, tie-breaker {}, rules {})",
         cluster.name, cluster.algorithm, cluster.tie_breaker, cluster.rules
     )?;
+    let HealthStatus { level, sentence } = &cluster.health;
+    writeln!(text, "  State:     {level}: {sentence}")?;
     let holders = match cluster.vote_held_by.as_slice() {
         [] => "nobody".to_owned(),
         nodes => format!(
@@ -131,8 +143,8 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
         .max(7);
     writeln!(
         text,
-        "  {:>10}  {:<width$}  {:<10}  {:<9}  {:<14}  {:<14}  HEURISTICS",
-        "NODE", "ADDRESS", "TLS", "VERDICT", "LAST ANSWER", "SEES"
+        "  {:>10}  {:<width$}  {:<10}  {:<5}  {:<14}  HEURISTICS",
+        "NODE", "ADDRESS", "TLS", "VOTE", "SEES"
     )?;
     for node in &cluster.nodes {
         let tls = match (node.tls, node.certificate_verified) {
@@ -140,14 +152,17 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
             (true, false) => "yes",
             (true, true) => "verified",
         };
+        let vote = match node.verdict.as_deref() {
+            Some("ACK") => "yes",
+            Some(_) => "no",
+            None => "waits",
+        };
         writeln!(
             text,
-            "  {:>10}  {:<width$}  {:<10}  {:<9}  {:<14}  {:<14}  {}",
+            "  {:>10}  {:<width$}  {:<10}  {vote:<5}  {:<14}  {}",
             node.node,
             node.address,
             tls,
-            node.verdict.as_deref().unwrap_or("-"),
-            node.last_vote.as_deref().unwrap_or("-"),
             if node.membership.is_empty() {
                 "-".to_owned()
             } else {

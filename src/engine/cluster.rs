@@ -9,6 +9,7 @@ use super::policy::{ClusterPolicy, LostHolder};
 use super::time::{Time, earlier};
 use super::{Action, CloseReason, ConnId, Event, Grant};
 use crate::wire::{Algorithm, ClusterName, ErrorCode, Heuristics, NodeId, RingId, TieBreaker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,17 @@ const MAX_CLIENTS: usize = 512;
 
 /// What corosync waits for a vote by default, `sync_timeout` (safety spec, section 1).
 pub(crate) const USUAL_SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A node that was refused because its settings are not those of the connected nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misfit {
+    /// The node.
+    pub node: NodeId,
+    /// Algorithm that it wants.
+    pub algorithm: Algorithm,
+    /// Tie-breaker that it wants.
+    pub tie_breaker: TieBreaker,
+}
 
 /// A client that asks to join (INIT, with all its options checked).
 #[derive(Debug, Clone)]
@@ -55,6 +67,11 @@ pub struct Cluster {
     pub(crate) epoch: u64,
     pub(super) reports: u64,
 
+    /// For the status: when the last connection of a node ended that is not connected.
+    pub(super) departed: BTreeMap<NodeId, Time>,
+    /// For the status: nodes that were refused.
+    pub(super) misfits: BTreeMap<NodeId, Misfit>,
+
     /// ffsplit.
     pub(crate) phase: Phase,
     /// ffsplit of the reference, while a message is handled: the sender and the heuristics that
@@ -85,6 +102,8 @@ impl Cluster {
             last_grant: None,
             epoch: 0,
             reports: 0,
+            departed: BTreeMap::new(),
+            misfits: BTreeMap::new(),
             phase: Phase::Idle,
             former_heuristics: None,
             active: Arc::new([]),
@@ -130,7 +149,10 @@ impl Cluster {
     ) -> Result<(), ErrorCode> {
         if self.clients.is_empty() {
             self.start(joining.algorithm, joining.tie_breaker);
-        } else if joining.tie_breaker != self.tie_breaker {
+        } else {
+            self.note_misfit(&joining);
+        }
+        if joining.tie_breaker != self.tie_breaker {
             return Err(ErrorCode::TieBreakerDiffersFromOtherNodes);
         } else if joining.algorithm != self.algorithm {
             return Err(ErrorCode::AlgorithmDiffersFromOtherNodes);
@@ -195,7 +217,23 @@ impl Cluster {
             settled: None,
         };
         self.clients.insert(at, client);
+        self.departed.remove(&node);
         Ok(())
+    }
+
+    /// Remembers for the status whether a node that wants to join has other settings.
+    fn note_misfit(&mut self, joining: &Joining) {
+        let fits = joining.algorithm == self.algorithm && joining.tie_breaker == self.tie_breaker;
+        if fits {
+            self.misfits.remove(&joining.node);
+        } else if self.misfits.len() < MAX_CLIENTS {
+            let misfit = Misfit {
+                node: joining.node,
+                algorithm: joining.algorithm,
+                tie_breaker: joining.tie_breaker,
+            };
+            self.misfits.insert(joining.node, misfit);
+        }
     }
 
     /// Takes up what was recorded before a restart (safety spec, section 4): everybody who was
@@ -242,6 +280,7 @@ impl Cluster {
     fn start(&mut self, algorithm: Algorithm, tie_breaker: TieBreaker) {
         self.algorithm = algorithm;
         self.tie_breaker = tie_breaker;
+        self.misfits.clear();
         self.phase = Phase::Idle;
         self.look_again = None;
         self.decision.winner = None;
@@ -258,6 +297,9 @@ impl Cluster {
         let Some(client) = self.clients.get(at) else {
             return;
         };
+        if self.departed.len() < MAX_CLIENTS {
+            self.departed.insert(node, now);
+        }
         out.push(Action::Event(Event::Left {
             cluster: self.name.clone(),
             node,

@@ -26,7 +26,7 @@ mod telling;
 pub mod time;
 
 pub use client::{Peer, Verdict};
-pub use cluster::{Cluster, Joining};
+pub use cluster::{Cluster, Joining, Misfit};
 pub use explain::{Decision, Partition, Rule, Waiting};
 pub use lease::{LeaveCause, lease_time};
 pub use policy::{ClusterPolicy, LostHolder, Rules, SessionPolicy};

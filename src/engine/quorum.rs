@@ -5,7 +5,10 @@
 
 use crate::wire::Algorithm;
 
-/// What a cluster of nodes with one vote each can bear.
+/// Most nodes of a corosync cluster.
+pub const MAX_NODES: u32 = 384;
+
+/// What a cluster of nodes with one vote each can bear, once all its nodes have been members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Arithmetic {
     /// Configured nodes, N.
@@ -22,24 +25,52 @@ pub struct Arithmetic {
     pub tolerated_without_arbiter: u32,
     /// Node failures that it would survive with no device configured at all.
     pub tolerated_with_no_device: u32,
+    /// What a split into two halves of the same size means; `None` for an odd number of nodes.
+    pub halves: Option<Halves>,
 }
 
-/// The usual arithmetic of `nodes` nodes, or `None` for no node or an algorithm without one.
+/// Whether one half of an exact split keeps its quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Halves {
+    /// The half that is given the device's vote, while the arbiter is up.
+    pub with_arbiter: bool,
+    /// Either half while the arbiter is down.
+    pub without_arbiter: bool,
+}
+
+impl Arithmetic {
+    /// Whether a node is quorate that sees `members` nodes, itself included, and whose own device
+    /// casts the vote or does not (algorithms spec, section 10.2).
+    pub const fn is_quorate(&self, members: u32, device_casts: bool) -> bool {
+        let device = if device_casts { self.device_votes } else { 0 };
+        members.saturating_add(device) >= self.quorum
+    }
+
+    /// The fewest nodes that can be given the device's vote and are quorate with it.
+    pub const fn fewest_with_arbiter(&self) -> u32 {
+        self.nodes.saturating_sub(self.tolerated_with_arbiter)
+    }
+}
+
+/// The usual arithmetic of `nodes` nodes.
 ///
-/// `2nodelms` counts like `lms` (for two nodes both give the device one vote).
+/// `None` for fewer than two nodes, which an arbiter has nothing to decide between, for an
+/// algorithm without arithmetic, and for `2nodelms` with any other number than two.
 pub fn arithmetic(nodes: u32, algorithm: Algorithm) -> Option<Arithmetic> {
     let device_votes = match algorithm {
         Algorithm::FfSplit => 1,
-        Algorithm::Lms | Algorithm::TwoNodeLms => nodes.checked_sub(1)?,
-        Algorithm::Test => return None,
+        Algorithm::Lms => nodes.checked_sub(1)?,
+        Algorithm::TwoNodeLms if nodes == 2 => 1,
+        Algorithm::TwoNodeLms | Algorithm::Test => return None,
     };
-    let expected_votes = nodes.checked_add(device_votes).filter(|_| nodes > 0)?;
+    let expected_votes = nodes.checked_add(device_votes).filter(|_| nodes >= 2)?;
     let quorum = expected_votes / 2 + 1;
     let with_device = match algorithm {
         // Fewer than half of the nodes never get the vote.
         Algorithm::FfSplit => quorum.saturating_sub(1).max(nodes.div_ceil(2)),
         _ => quorum.saturating_sub(device_votes).max(1),
     };
+    let half = nodes / 2;
     Some(Arithmetic {
         nodes,
         device_votes,
@@ -48,31 +79,11 @@ pub fn arithmetic(nodes: u32, algorithm: Algorithm) -> Option<Arithmetic> {
         tolerated_with_arbiter: nodes.saturating_sub(with_device),
         tolerated_without_arbiter: nodes.saturating_sub(quorum),
         tolerated_with_no_device: (nodes - 1) / 2,
+        halves: (nodes % 2 == 0).then_some(Halves {
+            with_arbiter: half.saturating_add(device_votes) >= quorum,
+            without_arbiter: half >= quorum,
+        }),
     })
-}
-
-/// What an operator should know about a device in a cluster of this many nodes.
-pub fn warning(nodes: u32, algorithm: Algorithm) -> Option<String> {
-    let sums = arithmetic(nodes, algorithm)?;
-    let odd = nodes % 2 == 1 && nodes > 1;
-    match algorithm {
-        Algorithm::FfSplit if odd => Some(format!(
-            "{nodes} nodes is an odd number: with ffsplit the arbiter makes it worse \
-             (it survives {} node failures, without any arbiter {})",
-            sums.tolerated_with_arbiter, sums.tolerated_with_no_device
-        )),
-        Algorithm::Lms if odd => Some(format!(
-            "{nodes} nodes is an odd number: the arbiter has {} votes and is nearly a single \
-             point of failure; while it is down, {} node may fail",
-            sums.device_votes,
-            if sums.tolerated_without_arbiter == 0 {
-                "no"
-            } else {
-                "some"
-            },
-        )),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -113,25 +124,39 @@ mod tests {
         }
         let three = arithmetic(3, Algorithm::FfSplit).unwrap();
         assert_eq!(three.tolerated_with_no_device, 1);
+        assert_eq!(
+            arithmetic(2, Algorithm::TwoNodeLms),
+            arithmetic(2, Algorithm::FfSplit)
+        );
+    }
+
+    /// What the columns mean, counted out: the tolerated number survives, one more does not.
+    #[test]
+    fn the_columns_are_what_counting_says() {
+        for nodes in 2..=MAX_NODES {
+            for algorithm in [Algorithm::FfSplit, Algorithm::Lms] {
+                let sums = arithmetic(nodes, algorithm).unwrap();
+                let left = sums.fewest_with_arbiter();
+                assert!(sums.is_quorate(left, true), "{algorithm} {nodes}");
+                // ffsplit does not give the vote to fewer than half, whatever they would count.
+                let refused = algorithm == Algorithm::FfSplit && 2 * (left - 1) < nodes;
+                assert!(left == 1 || refused || !sums.is_quorate(left - 1, true));
+                let left = nodes - sums.tolerated_without_arbiter;
+                assert!(sums.is_quorate(left, false) && !sums.is_quorate(left - 1, false));
+                let halves = sums.halves.map(|h| (h.with_arbiter, h.without_arbiter));
+                assert_eq!(halves, (nodes % 2 == 0).then_some((true, false)));
+            }
+        }
     }
 
     #[test]
     fn no_nodes_no_numbers() {
-        assert_eq!(arithmetic(0, Algorithm::FfSplit), None);
-        assert_eq!(arithmetic(0, Algorithm::Lms), None);
+        for nodes in [0, 1] {
+            assert_eq!(arithmetic(nodes, Algorithm::FfSplit), None);
+            assert_eq!(arithmetic(nodes, Algorithm::Lms), None);
+        }
         assert_eq!(arithmetic(u32::MAX, Algorithm::Lms), None);
         assert_eq!(arithmetic(2, Algorithm::Test), None);
-    }
-
-    #[test]
-    fn odd_clusters_are_warned_about() {
-        assert!(warning(2, Algorithm::FfSplit).is_none());
-        assert!(warning(2, Algorithm::Lms).is_none());
-        assert!(warning(3, Algorithm::FfSplit).is_some_and(|text| text.contains("worse")));
-        let text = warning(3, Algorithm::Lms).unwrap();
-        assert!(
-            text.contains("2 votes") && text.contains("no node may fail"),
-            "{text}"
-        );
+        assert_eq!(arithmetic(3, Algorithm::TwoNodeLms), None);
     }
 }

@@ -1,11 +1,13 @@
 //! What the outside may see of a cluster at one moment: for the status, the tools and the API.
 
 use super::client::{Client, ConfiguredNode, Verdict};
-use super::cluster::{Cluster, USUAL_SYNC_TIMEOUT};
-use super::lease::lease_time;
+use super::cluster::{Cluster, Misfit};
+use super::explain::Decision;
+use super::policy::ClusterPolicy;
 use super::quorum::{self, Arithmetic};
 use super::time::Time;
 use crate::wire::{Algorithm, ClusterName, Heuristics, NodeId, RingId, TieBreaker, Vote};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +61,16 @@ pub struct LeaseSnapshot {
     pub remaining: Option<Duration>,
 }
 
+/// A configured node that is not connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbsentNode {
+    /// The node.
+    pub node: NodeId,
+    /// How long ago its last connection ended; `None` if it has had none since the arbiter has
+    /// known of the cluster.
+    pub gone_for: Option<Duration>,
+}
+
 /// A cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterSnapshot {
@@ -70,8 +82,16 @@ pub struct ClusterSnapshot {
     pub tie_breaker: TieBreaker,
     /// `reference` or `safe`.
     pub rules: &'static str,
+    /// The settings that decide in it.
+    pub policy: ClusterPolicy,
     /// Clients in ascending node id order.
     pub clients: Vec<ClientSnapshot>,
+    /// Configured nodes that are not connected, in ascending order.
+    pub absent: Vec<AbsentNode>,
+    /// Nodes that were refused because they don't fit to the connected ones, in ascending order.
+    pub misfits: Vec<Misfit>,
+    /// The last decision for the cluster; `None` if every node is decided on by itself.
+    pub outcome: Option<Decision>,
     /// The last decision in words, and since when it stands.
     pub decision: String,
     /// How long the decision has stood.
@@ -82,8 +102,6 @@ pub struct ClusterSnapshot {
     pub leases: Vec<LeaseSnapshot>,
     /// Arithmetic of the largest configured node list.
     pub arithmetic: Option<Arithmetic>,
-    /// What the operator should know.
-    pub warnings: Vec<String>,
 }
 
 impl Cluster {
@@ -96,35 +114,17 @@ impl Cluster {
             .max()
             .unwrap_or(0);
         let configured = u32::try_from(configured).unwrap_or(u32::MAX);
-        let mut warnings = Vec::new();
-        warnings.extend(quorum::warning(configured, self.algorithm));
-        if self.algorithm == Algorithm::Test {
-            warnings.push("the test algorithm gives every partition the vote".to_owned());
-        }
-        if self.clients.iter().any(|client| !client.peer.tls) {
-            warnings.push("a node is connected in clear text".to_owned());
-        }
-        let longest = self
-            .clients
-            .iter()
-            .map(|client| lease_time(client.heartbeat()))
-            .max();
-        if let Some(lease) = longest.filter(|lease| *lease > USUAL_SYNC_TIMEOUT) {
-            if self.policy.keeps_leases() {
-                warnings.push(format!(
-                    "a silently lost node's vote is withheld for {} s, longer than corosync waits \
-                     by default (sync_timeout 30 s)",
-                    lease.as_secs_f64().ceil()
-                ));
-            }
-        }
         let as_a_whole = self.algorithm == Algorithm::FfSplit || self.decides_as_a_whole();
         ClusterSnapshot {
             name: self.name.clone(),
             algorithm: self.algorithm,
             tie_breaker: self.tie_breaker,
             rules: self.policy.rules.name(),
+            policy: self.policy,
             clients: self.clients.iter().map(client_snapshot).collect(),
+            absent: self.absent(now),
+            misfits: self.misfits.values().copied().collect(),
+            outcome: as_a_whole.then(|| self.decision.clone()),
             decision: if as_a_whole {
                 self.decision.to_string()
             } else {
@@ -143,8 +143,24 @@ impl Cluster {
                 })
                 .collect(),
             arithmetic: quorum::arithmetic(configured, self.algorithm),
-            warnings,
         }
+    }
+
+    fn absent(&self, now: Time) -> Vec<AbsentNode> {
+        let configured: BTreeSet<NodeId> = self
+            .clients
+            .iter()
+            .flat_map(|client| client.configured())
+            .map(|node| node.id)
+            .collect();
+        configured
+            .into_iter()
+            .filter(|node| self.client(*node).is_none())
+            .map(|node| AbsentNode {
+                node,
+                gone_for: self.departed.get(&node).map(|at| now.since(*at)),
+            })
+            .collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The status as JSON: what `qarbiter status` shows.
 
+use crate::advice::words::tie_breaker_setting;
+use crate::advice::{health, warnings};
 use crate::engine::Verdict;
 use crate::engine::quorum::Arithmetic;
 use crate::engine::snapshot::ClusterSnapshot;
@@ -56,6 +58,23 @@ pub struct ClusterStatus {
     pub quorum: Option<QuorumStatus>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// The state in one word and one sentence.
+    pub health: HealthStatus,
+    /// The tie-breaker as in corosync.conf.
+    pub tie_breaker_setting: String,
+    /// Whether a lost node's vote is withheld from others until it must have expired.
+    pub vote_leases: bool,
+    /// `timed` or `manual`.
+    pub lost_holder: String,
+}
+
+/// The state of a cluster in one word and one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// `OK`, `DEGRADED` or `CRITICAL`.
+    pub level: String,
+    /// What is so, and what the next failure would do.
+    pub sentence: String,
 }
 
 /// Nodes that see each other.
@@ -82,6 +101,8 @@ pub struct NodeStatus {
     pub certificate_verified: bool,
     /// Heartbeat interval, milliseconds.
     pub heartbeat_ms: u32,
+    /// Keep-active-partition flag.
+    pub keep_active: bool,
     /// Ring id.
     pub ring: String,
     /// Nodes that it sees.
@@ -138,14 +159,11 @@ impl From<Arithmetic> for QuorumStatus {
 
 impl From<&ClusterSnapshot> for ClusterStatus {
     fn from(cluster: &ClusterSnapshot) -> Self {
-        let connected: Vec<u32> = cluster.clients.iter().map(|client| client.node.0).collect();
         let has_vote = |client: &&crate::engine::snapshot::ClientSnapshot| {
             client.standing == Some(Verdict::Ack)
         };
         let mut partitions: Vec<PartitionStatus> = Vec::new();
-        let mut absent: Vec<u32> = Vec::new();
         for client in &cluster.clients {
-            absent.extend(client.configured.iter().map(|node| node.id.0));
             if client.membership.is_empty() {
                 continue;
             }
@@ -163,9 +181,7 @@ impl From<&ClusterSnapshot> for ClusterStatus {
                 }),
             }
         }
-        absent.sort_unstable();
-        absent.dedup();
-        absent.retain(|node| !connected.contains(node));
+        let health = health(cluster);
         Self {
             name: cluster.name.to_string(),
             algorithm: cluster.algorithm.config_name().to_owned(),
@@ -182,7 +198,7 @@ impl From<&ClusterSnapshot> for ClusterStatus {
             waiting_for: cluster.waiting.clone(),
             partitions,
             nodes: cluster.clients.iter().map(NodeStatus::from).collect(),
-            absent_nodes: absent,
+            absent_nodes: cluster.absent.iter().map(|absent| absent.node.0).collect(),
             leases: cluster
                 .leases
                 .iter()
@@ -195,7 +211,14 @@ impl From<&ClusterSnapshot> for ClusterStatus {
                 })
                 .collect(),
             quorum: cluster.arithmetic.map(QuorumStatus::from),
-            warnings: cluster.warnings.clone(),
+            warnings: warnings(cluster).iter().map(ToString::to_string).collect(),
+            health: HealthStatus {
+                level: health.level.word().to_owned(),
+                sentence: health.sentence,
+            },
+            tie_breaker_setting: tie_breaker_setting(cluster.tie_breaker),
+            vote_leases: cluster.policy.keeps_leases(),
+            lost_holder: cluster.policy.lost_holder.name().to_owned(),
         }
     }
 }
@@ -208,6 +231,7 @@ impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
             tls: client.tls,
             certificate_verified: client.verified,
             heartbeat_ms: client.heartbeat_ms,
+            keep_active: client.keep_active,
             ring: client.ring.to_string(),
             membership: client.membership.iter().map(|node| node.0).collect(),
             configured: client.configured.iter().map(|node| node.id.0).collect(),

@@ -85,6 +85,11 @@ async fn a_split_shows_who_has_the_vote_and_why() {
     let seen = cluster(&json, "alpha");
     assert_eq!(seen.vote_held_by, [1, 2]);
     assert_eq!(seen.partitions.len(), 1);
+    has(
+        &lines,
+        "State: OK: both nodes connected; if one dies the other keeps running",
+    );
+    assert_eq!(seen.health.level, "OK");
     assert!(
         seen.decision.contains("it has 2 of 2 configured nodes"),
         "{}",
@@ -95,6 +100,10 @@ async fn a_split_shows_who_has_the_vote_and_why() {
     let (table, json) = status(&lab);
     let lines = part(&table, "alpha");
     has(&lines, "Vote: node 1");
+    let state = "State: DEGRADED: split; node 1 holds the vote because the tie-breaker is lowest";
+    has(&lines, state);
+    let first = table.lines().next().unwrap();
+    assert!(first.ends_with("clusters: 1 (1 DEGRADED)"), "{first}");
     let reason =
         "the vote goes to {1} in ring 1.2: an exact tie goes to the lowest node id, which is 1";
     let shown = format!("Reason: {reason} (");
@@ -104,12 +113,12 @@ async fn a_split_shows_who_has_the_vote_and_why() {
     );
     has(&lines, "Partition: {1} ring 1.2 has the vote");
     has(&lines, "Partition: {2} ring 2.2");
-    for (node, verdict) in [(1, "ACK"), (2, "NACK")] {
+    for (node, vote) in [(1, "yes"), (2, "no")] {
         let row = lines
             .iter()
             .find(|line| line.starts_with(&format!("{node} 127.0.0.1:")));
         let words: Vec<_> = row.unwrap().split(' ').collect();
-        assert_eq!(words[2..4], ["verified", verdict], "{lines:#?}");
+        assert_eq!(words[2..4], ["verified", vote], "{lines:#?}");
     }
     has(
         &lines,
@@ -187,10 +196,16 @@ async fn what_is_missing_or_unwise_is_said() {
     let (table, json) = status(&lab);
     let lines = part(&table, "odd");
     has(&lines, "3 not connected");
+    has(
+        &lines,
+        "State: DEGRADED: node 3 is not connected; nodes 1,2 keep running, but not without the \
+         arbiter; no other node may die",
+    );
     has(&lines, "Vote: nodes 1,2");
     let warnings = [
         "3 nodes is an odd number: with ffsplit the arbiter makes it worse",
-        "a node is connected in clear text",
+        "Nodes 1,2 are connected in clear text",
+        "Node 3 is configured and has never connected here",
         "a silently lost node's vote is withheld for 33 s",
     ];
     let seen = cluster(&json, "odd");

@@ -28,6 +28,8 @@ pub(crate) struct Spec {
     pub(crate) server: &'static str,
     /// A command that every node runs as its heuristics; none by default.
     pub(crate) heuristics: Option<&'static str>,
+    /// The whole `quorum` section, instead of one that is made from the fields above.
+    pub(crate) quorum: Option<String>,
 }
 
 impl Spec {
@@ -42,6 +44,7 @@ impl Spec {
             identity: Identity::Own,
             server: SERVER_ADDRESS,
             heuristics: None,
+            quorum: None,
         }
     }
 
@@ -72,6 +75,27 @@ impl Spec {
             server,
             ..
         } = self;
+        let quorum = self.quorum.clone().unwrap_or_else(|| {
+            format!(
+                r"quorum {{
+    provider: corosync_votequorum
+    device {{
+        model: net
+        votes: {device_votes}
+        timeout: 3000
+        sync_timeout: 4000
+{heuristics}        net {{
+            host: {server}
+            port: 5403
+            tls: {tls}
+            algorithm: {algorithm}
+            tie_breaker: {tie_breaker}
+        }}
+    }}
+}}
+"
+            )
+        });
         // Real-time priority is off: several corosyncs on two cores would starve each other and the server.
         format!(
             r"totem {{
@@ -95,23 +119,7 @@ system {{
 }}
 nodelist {{
 {nodes}}}
-quorum {{
-    provider: corosync_votequorum
-    device {{
-        model: net
-        votes: {device_votes}
-        timeout: 3000
-        sync_timeout: 4000
-{heuristics}        net {{
-            host: {server}
-            port: 5403
-            tls: {tls}
-            algorithm: {algorithm}
-            tie_breaker: {tie_breaker}
-        }}
-    }}
-}}
-"
+{quorum}"
         )
     }
 }

@@ -1,0 +1,419 @@
+//! A cluster's state as one colour and one sentence, for an operator who is tired.
+//!
+//! It is what the arbiter can know: what the connected nodes report, and the arithmetic of the
+//! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
+
+use super::words::{because, list, nobody, nodes, number, seconds, verb};
+use crate::engine::Verdict;
+use crate::engine::explain::{Decision, Rule, Waiting};
+use crate::engine::quorum::Arithmetic;
+use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot};
+use crate::wire::{Algorithm, NodeId, RingId};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// How urgent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// All configured nodes are connected, in one partition, and have the vote.
+    Ok,
+    /// A part of the cluster runs, as far as the arbiter sees; the next failure may stop it.
+    Degraded,
+    /// No part of the cluster has quorum as far as the arbiter sees, or more than one.
+    Critical,
+}
+
+impl Level {
+    /// Its word: `OK`, `DEGRADED` or `CRITICAL`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Degraded => "DEGRADED",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// The state of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// How urgent it is.
+    pub level: Level,
+    /// What is so, and what the next failure would do. Without the cluster's name, without a full
+    /// stop at the end.
+    pub sentence: String,
+}
+
+/// Nodes that see each other.
+struct Part<'a> {
+    ring: RingId,
+    members: &'a [NodeId],
+    clients: Vec<&'a ClientSnapshot>,
+}
+
+impl Part<'_> {
+    /// Connected members that have the vote.
+    fn holders(&self) -> Vec<NodeId> {
+        let with_vote = |client: &&&ClientSnapshot| client.standing == Some(Verdict::Ack);
+        let holders = self.clients.iter().filter(with_vote);
+        holders.map(|client| client.node).collect()
+    }
+
+    /// Members that have quorum, by what they see and what they were told.
+    fn running(&self, sums: &Arithmetic) -> Vec<NodeId> {
+        let seen = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        let holders = self.holders();
+        let mut all = self.members.to_vec();
+        all.retain(|node| sums.is_quorate(seen, holders.contains(node)));
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The state of a cluster.
+pub fn health(cluster: &ClusterSnapshot) -> Health {
+    let (level, sentence) = judge(cluster);
+    Health { level, sentence }
+}
+
+fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
+    if cluster.clients.is_empty() {
+        return (
+            Level::Critical,
+            format!("no node is connected{}", held(cluster)),
+        );
+    }
+    if cluster.algorithm == Algorithm::Test {
+        let text = "every partition gets the vote (test algorithm)";
+        return (Level::Degraded, text.to_owned());
+    }
+    let parts = parts(cluster);
+    let Some(sums) = &cluster.arithmetic else {
+        return without_arithmetic(cluster);
+    };
+    if parts.is_empty() {
+        let text = "the connected nodes have not reported yet what they see";
+        return (Level::Degraded, text.to_owned());
+    }
+    let running: Vec<(&Part<'_>, Vec<NodeId>)> = parts
+        .iter()
+        .map(|part| (part, part.running(sums)))
+        .filter(|(_, nodes)| !nodes.is_empty())
+        .collect();
+    if let Some(answer) = in_between(cluster, !running.is_empty()) {
+        return answer;
+    }
+    match (parts.as_slice(), running.as_slice()) {
+        ([only], [(_, running)]) => together(cluster, sums, only, running),
+        ([only], _) => (Level::Critical, no_quorum(cluster, only)),
+        (_, []) => {
+            let why = cluster
+                .outcome
+                .as_ref()
+                .map(|outcome| nobody(&outcome.rule));
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            (
+                Level::Critical,
+                format!("{}; no side has quorum{why}", split(&parts, cluster)),
+            )
+        }
+        (_, [(part, running)]) => (
+            Level::Degraded,
+            format!(
+                "{}; {}",
+                split(&parts, cluster),
+                holds(cluster, part, running)
+            ),
+        ),
+        (_, several) => {
+            let sides = several.iter().map(|(_, nodes)| list(nodes));
+            let sides = sides.collect::<Vec<_>>().join(" and ");
+            let text = format!(
+                "{}; more than one side has quorum ({sides}): switch all but one off",
+                split(&parts, cluster)
+            );
+            (Level::Critical, text)
+        }
+    }
+}
+
+/// One node, none reported yet, or a number of nodes that the algorithm is not made for.
+fn without_arithmetic(cluster: &ClusterSnapshot) -> (Level, String) {
+    let configured = cluster.clients.iter().map(|c| c.configured.len()).max();
+    match configured {
+        None | Some(0) => (
+            Level::Degraded,
+            "the connected nodes have not reported yet which nodes are configured".to_owned(),
+        ),
+        Some(1) => (
+            Level::Ok,
+            "one node is configured, which needs no arbiter".to_owned(),
+        ),
+        Some(count) => (
+            Level::Degraded,
+            format!(
+                "{count} nodes are configured, which {} is not made for",
+                cluster.algorithm.config_name()
+            ),
+        ),
+    }
+}
+
+/// The connected nodes by ring, the largest first.
+fn parts(cluster: &ClusterSnapshot) -> Vec<Part<'_>> {
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for client in cluster.clients.iter().filter(|c| !c.membership.is_empty()) {
+        match parts.iter_mut().find(|part| part.ring == client.ring) {
+            Some(part) => part.clients.push(client),
+            None => parts.push(Part {
+                ring: client.ring,
+                members: &client.membership,
+                clients: vec![client],
+            }),
+        }
+    }
+    parts
+}
+
+/// A decision that can't be taken or carried out yet.
+fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> {
+    let level = if runs {
+        Level::Degraded
+    } else {
+        Level::Critical
+    };
+    let Decision {
+        winner, waiting, ..
+    } = cluster.outcome.as_ref()?;
+    let winner = winner
+        .as_ref()
+        .map_or(&[][..], |partition| &partition.nodes);
+    Some(match waiting.as_ref()? {
+        Waiting::ConfigDiffers { a, b } => (
+            Level::Degraded,
+            format!(
+                "nodes {a} and {b} have different node lists; nothing is decided until they agree"
+            ),
+        ),
+        Waiting::MembershipDiffers { a, b } => (
+            Level::Degraded,
+            format!("the membership is changing: nodes {a} and {b} do not report the same yet"),
+        ),
+        Waiting::Confirmation { node } => (
+            level,
+            format!(
+                "the vote is moving to {}: node {node} has to confirm first that it lost it",
+                nodes(winner)
+            ),
+        ),
+        Waiting::Lease { node, .. } => {
+            let left = cluster
+                .leases
+                .iter()
+                .filter(|lease| lease.node == *node)
+                .find_map(|lease| lease.remaining);
+            let until = left.map_or_else(
+                || "until it returns or is released (qarbiter release)".to_owned(),
+                |left| format!("for {} s at most", seconds(left)),
+            );
+            let lost = match node.0 {
+                0 => "several lost nodes".to_owned(),
+                _ => format!("node {node}"),
+            };
+            (
+                level,
+                format!(
+                    "{} {} for the vote: {lost} can't be reached and may still cast it {until}",
+                    nodes(winner),
+                    verb(winner.len(), "waits", "wait"),
+                ),
+            )
+        }
+    })
+}
+
+/// All connected nodes are in one partition that runs.
+fn together(
+    cluster: &ClusterSnapshot,
+    sums: &Arithmetic,
+    part: &Part<'_>,
+    running: &[NodeId],
+) -> (Level, String) {
+    let connected: Vec<NodeId> = cluster.clients.iter().map(|client| client.node).collect();
+    let holders = part.holders();
+    let without: Vec<NodeId> = connected
+        .iter()
+        .copied()
+        .filter(|node| !holders.contains(node))
+        .collect();
+    let absent: Vec<NodeId> = cluster.absent.iter().map(|absent| absent.node).collect();
+    if !without.is_empty() {
+        let is = verb(without.len(), "does not have", "do not have");
+        let text = format!(
+            "{} {is} the vote yet; {}",
+            nodes(&without),
+            holds(cluster, part, running)
+        );
+        return (Level::Degraded, text);
+    }
+    if absent.is_empty() {
+        return (Level::Ok, complete(sums));
+    }
+    (Level::Degraded, incomplete(cluster, sums, part, &absent))
+}
+
+/// All nodes are there and have the vote.
+fn complete(sums: &Arithmetic) -> String {
+    let all = match sums.nodes {
+        2 => "both nodes connected".to_owned(),
+        count => format!("all {count} nodes connected"),
+    };
+    match (sums.nodes, sums.tolerated_with_arbiter) {
+        (2, _) => format!("{all}; if one dies the other keeps running"),
+        (_, 1) => format!("{all}; if one dies the rest keeps running"),
+        (_, several) => {
+            let without = sums.tolerated_without_arbiter;
+            let down = if without == 0 {
+                ", none while the arbiter is down"
+            } else {
+                ""
+            };
+            format!("{all}; any {} may die{down}", number(several))
+        }
+    }
+}
+
+/// Some nodes are not connected, the others run together.
+fn incomplete(
+    cluster: &ClusterSnapshot,
+    sums: &Arithmetic,
+    part: &Part<'_>,
+    absent: &[NodeId],
+) -> String {
+    let members: BTreeSet<NodeId> = part.members.iter().copied().collect();
+    let (seen, lost): (Vec<NodeId>, Vec<NodeId>) =
+        absent.iter().partition(|node| members.contains(node));
+    let present = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    let mut said = Vec::new();
+    let refused: Vec<NodeId> = cluster.misfits.iter().map(|misfit| misfit.node).collect();
+    let gone = |list_of: &[NodeId]| -> String {
+        let are = verb(list_of.len(), "is", "are");
+        if list_of.iter().all(|node| refused.contains(node)) {
+            return format!(
+                "{} {are} refused (see the warnings), so not connected",
+                nodes(list_of)
+            );
+        }
+        format!("{} {are} not connected", nodes(list_of))
+    };
+    if !lost.is_empty() {
+        said.push(gone(&lost));
+    }
+    if !seen.is_empty() {
+        let spare = present.saturating_sub(sums.quorum);
+        let it = verb(seen.len(), "it stops", "they stop");
+        let then = match spare {
+            0 if sums.nodes == 2 => format!("if the other node dies {it}"),
+            0 => format!("if another node dies {it}"),
+            more => format!("if {} other nodes die {it}", number(more + 1)),
+        };
+        said.push(format!(
+            "{} to the arbiter, only to the other {}; {then}",
+            gone(&seen),
+            if members.len() - seen.len() == 1 {
+                "node"
+            } else {
+                "nodes"
+            }
+        ));
+    }
+    if seen.is_empty() {
+        let rest: Vec<NodeId> = members.into_iter().collect();
+        let keep = verb(rest.len(), "keeps", "keep");
+        let spare = present.saturating_sub(sums.fewest_with_arbiter());
+        let more = match spare {
+            0 if rest.len() == 1 => String::new(),
+            0 => "; no other node may die".to_owned(),
+            1 => "; one more may die".to_owned(),
+            more => format!("; {} more may die", number(more)),
+        };
+        let alone = if sums.is_quorate(present, false) {
+            ""
+        } else {
+            ", but not without the arbiter"
+        };
+        said.push(format!("{} {keep} running{alone}{more}", nodes(&rest)));
+    }
+    said.join("; ")
+}
+
+/// One partition without quorum.
+fn no_quorum(cluster: &ClusterSnapshot, part: &Part<'_>) -> String {
+    let why = match &cluster.outcome {
+        Some(Decision {
+            winner: None, rule, ..
+        }) => format!(": {}", nobody(rule)),
+        _ if part.holders().is_empty() => ": it has not got the vote".to_owned(),
+        _ => ": too few nodes are present".to_owned(),
+    };
+    let absent: Vec<NodeId> = cluster.absent.iter().map(|absent| absent.node).collect();
+    let missing = match absent.as_slice() {
+        [] => String::new(),
+        list_of => format!(
+            "{} {} not connected; ",
+            nodes(list_of),
+            verb(list_of.len(), "is", "are")
+        ),
+    };
+    let members = part.members;
+    format!(
+        "{missing}{} {} no quorum{why}",
+        nodes(members),
+        verb(members.len(), "has", "have")
+    )
+}
+
+/// Who holds the vote and why.
+fn holds(cluster: &ClusterSnapshot, part: &Part<'_>, running: &[NodeId]) -> String {
+    let holders = part.holders();
+    if holders.is_empty() {
+        let keep = verb(running.len(), "keeps", "keep");
+        return format!("{} {keep} running without the vote", nodes(running));
+    }
+    let hold = verb(holders.len(), "holds", "hold");
+    let rule = cluster.outcome.as_ref().map(|outcome| &outcome.rule);
+    match rule {
+        Some(rule) if *rule != Rule::Undecided => {
+            format!("{} {hold} the vote {}", nodes(&holders), because(rule))
+        }
+        _ => format!("{} {hold} the vote", nodes(&holders)),
+    }
+}
+
+/// `split`, and for more than two nodes how.
+fn split(parts: &[Part<'_>], cluster: &ClusterSnapshot) -> String {
+    let sides = parts.iter().map(|part| list(part.members));
+    let sides = sides.collect::<Vec<_>>().join(" | ");
+    match cluster.arithmetic {
+        Some(Arithmetic { nodes: 2, .. }) => "split".to_owned(),
+        _ => format!("split into {sides}"),
+    }
+}
+
+/// Who may still cast the vote although nobody is connected.
+fn held(cluster: &ClusterSnapshot) -> String {
+    let lost: Vec<NodeId> = cluster.leases.iter().map(|lease| lease.node).collect();
+    match lost.as_slice() {
+        [] => String::new(),
+        lost => format!("; {} may still cast the vote", nodes(lost)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

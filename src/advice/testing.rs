@@ -1,0 +1,126 @@
+//! Clusters for the tests of what is said about them.
+
+use crate::engine::client::ConfiguredNode;
+use crate::engine::explain::{Decision, Partition, Rule, Waiting};
+use crate::engine::quorum::arithmetic;
+use crate::engine::snapshot::{AbsentNode, ClientSnapshot, ClusterSnapshot, LeaseSnapshot};
+use crate::engine::{ClusterPolicy, Time, Verdict};
+use crate::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
+use std::time::Duration;
+
+pub(super) const ACK: Option<Verdict> = Some(Verdict::Ack);
+pub(super) const NACK: Option<Verdict> = Some(Verdict::Nack);
+pub(super) const FF: Algorithm = Algorithm::FfSplit;
+pub(super) const LMS: Algorithm = Algorithm::Lms;
+
+fn ids(list_of: &[u32]) -> Vec<NodeId> {
+    list_of.iter().copied().map(NodeId).collect()
+}
+
+/// A cluster whose nodes 1 to `configured` are configured and of which nobody is connected.
+pub(super) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot {
+    ClusterSnapshot {
+        name: ClusterName::new(b"site"),
+        algorithm,
+        tie_breaker: TieBreaker::Lowest,
+        rules: "safe",
+        policy: ClusterPolicy::SAFE,
+        clients: Vec::new(),
+        absent: (1..=configured)
+            .map(|node| AbsentNode {
+                node: NodeId(node),
+                gone_for: None,
+            })
+            .collect(),
+        misfits: Vec::new(),
+        outcome: Some(Decision {
+            at: Time::ZERO,
+            winner: None,
+            rule: Rule::Undecided,
+            waiting: None,
+        }),
+        decision: String::new(),
+        decided_ago: Duration::ZERO,
+        waiting: None,
+        leases: Vec::new(),
+        arithmetic: arithmetic(configured, algorithm),
+    }
+}
+
+/// Its state with this rule, after which `winners` get the vote.
+pub(super) fn decided(
+    mut cluster: ClusterSnapshot,
+    winners: &[u32],
+    rule: Rule,
+) -> ClusterSnapshot {
+    let outcome = cluster.outcome.as_mut().unwrap();
+    outcome.rule = rule;
+    outcome.winner = (!winners.is_empty()).then(|| Partition {
+        ring: RingId::new(winners[0], 8),
+        nodes: ids(winners),
+    });
+    cluster
+}
+
+pub(super) fn waits(mut cluster: ClusterSnapshot, waiting: Waiting) -> ClusterSnapshot {
+    cluster.outcome.as_mut().unwrap().waiting = Some(waiting);
+    cluster
+}
+
+/// These nodes are connected, see each other, and were told so.
+pub(super) fn with(
+    mut cluster: ClusterSnapshot,
+    sees: &[u32],
+    told: &[(u32, Option<Verdict>)],
+) -> ClusterSnapshot {
+    let configured = u32::try_from(cluster.clients.len() + cluster.absent.len()).unwrap();
+    let config: Vec<ConfiguredNode> = (1..=configured)
+        .map(|id| ConfiguredNode {
+            id: NodeId(id),
+            data_center: 0,
+        })
+        .collect();
+    for (node, standing) in told {
+        cluster.absent.retain(|absent| absent.node.0 != *node);
+        cluster.clients.push(ClientSnapshot {
+            node: NodeId(*node),
+            address: "192.0.2.1:4000".into(),
+            tls: true,
+            verified: true,
+            heartbeat_ms: 8000,
+            keep_active: true,
+            ring: RingId::new(sees.first().copied().unwrap_or(*node), 8),
+            configured: config.clone(),
+            config_version: None,
+            membership: ids(sees),
+            membership_heuristics: None,
+            regular_heuristics: None,
+            heuristics: None,
+            last_vote: None,
+            verdict: *standing,
+            standing: *standing,
+            why: None,
+        });
+    }
+    cluster.clients.sort_by_key(|client| client.node);
+    cluster
+}
+
+pub(super) fn lease(mut cluster: ClusterSnapshot, node: u32, left: Option<u64>) -> ClusterSnapshot {
+    cluster.leases.push(LeaseSnapshot {
+        node: NodeId(node),
+        ring: RingId::new(1, 4),
+        remaining: left.map(Duration::from_millis),
+    });
+    cluster
+}
+
+pub(super) fn whole(nodes: u32, algorithm: Algorithm) -> ClusterSnapshot {
+    let all: Vec<u32> = (1..=nodes).collect();
+    let told: Vec<_> = all.iter().map(|node| (*node, ACK)).collect();
+    let rule = Rule::Majority {
+        members: all.len(),
+        configured: all.len(),
+    };
+    decided(with(cluster(nodes, algorithm), &all, &told), &all, rule)
+}
