@@ -58,7 +58,7 @@ impl Cluster {
             .flat_map(|p| p.nodes.iter().copied())
             .collect();
         let repaired = self.policy.is_safe();
-        if winner.is_some() || !repaired {
+        if !repaired {
             self.active = nodes.clone();
         }
         let mut losers = Vec::new();
@@ -169,6 +169,10 @@ impl Cluster {
             Phase::SendingAcks
         };
         if let Some(partition) = winner.as_ref().filter(|_| !acks.is_empty()) {
+            if self.policy.is_safe() {
+                // Not before: who was chosen but has to wait must not win the next tie by that.
+                self.active = partition.nodes.as_slice().into();
+            }
             self.record_grant(partition, out);
         }
         self.decided(now, winner, rule, None, out);
