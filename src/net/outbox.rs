@@ -75,7 +75,7 @@ impl Outbox {
 
     /// Queues a message that was kept back by us, with others perhaps. The client could not have
     /// read them any earlier, so they do not count against its limit; there is room for
-    /// [`MAX_WITHHELD`] of them.
+    /// a few of them.
     pub fn push_withheld(&self, message: Vec<u8>) {
         self.queue(message, true);
     }
