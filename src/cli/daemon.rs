@@ -48,7 +48,8 @@ pub(crate) enum StartError {
 fn hint(error: &StoreError) -> &'static str {
     match error {
         StoreError::Dir(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "; run as root, or with another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
+            "; let the user that it runs as read it (the package's is coroqnetd: chgrp -R coroqnetd \
+             DIR), run as root, or use another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
         }
         _ => "",
     }
