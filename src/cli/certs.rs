@@ -303,7 +303,14 @@ fn renew_cluster(
     let former = found
         .iter()
         .rev()
-        .find(|known| open.revoked.get(&known.facts.serial).is_none());
+        .filter(|known| open.revoked.get(&known.facts.serial).is_none())
+        // One that nobody has is left of a failed attempt.
+        .max_by_key(|known| {
+            (
+                known.file.is_some() || known.seen.is_some(),
+                known.facts.serial.clone(),
+            )
+        });
     let Some(former) = former else {
         return Err(format!(
             "all certificates of cluster {name:?} were revoked, so its key may not be trusted \

@@ -82,7 +82,7 @@ pub(crate) fn reload_from(sources: Sources) -> Reload {
 pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError> {
     let _lock = take_lock(&settings.lock_file)?;
     let guests = Arc::new(Guests::default());
-    let own = Own::open(&settings, &guests)?;
+    let own = Own::open(&settings, &guests, None)?;
     if matches!(own.tls, TlsState::Waiting) {
         tracing::warn!(
             "there are no certificates in {} yet, so no node can connect; make them with \

@@ -1,8 +1,8 @@
 //! `qarbiter identity`: the whole identity in one encrypted file, and back.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -122,7 +122,7 @@ fn export(place: &Place, out: &Path) -> Result<(), Failure> {
     let is_new = given.is_none();
     let passphrase = given.map_or_else(secret::generated, Ok)?;
     let sealed = bundle.seal(&passphrase)?;
-    write_new(out, &sealed)?;
+    write_new(out, &sealed, 0o600)?;
     // Not the standard output, which may be the export.
     eprintln!(
         "Exported {} files{} to {}.",
@@ -199,7 +199,8 @@ fn take_config(place: &Place, exported: &[u8]) -> Result<(), Failure> {
                 std::fs::create_dir_all(dir)
                     .map_err(|error| format!("cannot create {}: {error}", dir.display()))?;
             }
-            write_new(&path, exported)?;
+            // Nothing in it is secret, and the daemon's user has to read it.
+            write_new(&path, exported, 0o644)?;
             println!("The configuration is in {}.", path.display());
         }
     }
@@ -221,8 +222,8 @@ fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// Writes a file that does not exist yet, for its owner alone, or the standard output.
-fn write_new(path: &Path, contents: &[u8]) -> Result<(), Failure> {
+/// Writes a file that does not exist yet, with this mode, or the standard output.
+fn write_new(path: &Path, contents: &[u8], mode: u32) -> Result<(), Failure> {
     let named = |error: io::Error| format!("cannot write {}: {error}", path.display());
     if path == Path::new("-") {
         let mut output = io::stdout().lock();
@@ -238,6 +239,7 @@ fn write_new(path: &Path, contents: &[u8]) -> Result<(), Failure> {
         .open(path)
         .map_err(named)?;
     file.write_all(contents)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
         .and_then(|()| file.sync_all())
         .map_err(|error| {
             // A part of an export is worth nothing.

@@ -32,6 +32,8 @@ struct Certificates {
     ca: CertificateDer<'static>,
     server: CertificateDer<'static>,
     revoked: Watch,
+    /// What was last said about a list that can't be used.
+    complaint: Option<String>,
 }
 
 impl Own {
@@ -39,7 +41,11 @@ impl Own {
     ///
     /// # Errors
     /// There are certificates, and they or the list of revoked ones can't be used.
-    pub(super) fn open(settings: &Settings, guests: &Arc<Guests>) -> Result<Self, StartError> {
+    pub(super) fn open(
+        settings: &Settings,
+        guests: &Arc<Guests>,
+        former: Option<&Self>,
+    ) -> Result<Self, StartError> {
         let without = |tls| {
             Ok(Self {
                 tls,
@@ -58,13 +64,26 @@ impl Own {
         let identity = store.identity();
         let (ca, server) = (identity.ca.clone(), store.server().certificate.clone());
         let tls = config(identity, settings, guests)?;
-        let revoked = Watch::start(&settings.identity_dir, ca.clone())?;
-        guests.set_revoked(revoked.current().clone());
-        let (seen, error) = Seen::load(&settings.data_dir, &ca, Moment::from(SystemTime::now()));
-        if let Some(error) = error {
-            tracing::warn!("{error}");
-        }
-        guests.set_seen(seen, settings.certificate_warn_days);
+        guests.set_warn_days(settings.certificate_warn_days);
+        let former = former
+            .and_then(|former| former.certificates.as_ref())
+            .filter(|former| former.ca == ca && former.dir == settings.identity_dir);
+        let revoked = match former {
+            // With the same CA everything goes on: a list that was lost still counts, and what was
+            // seen is not forgotten.
+            Some(former) => former.revoked.clone(),
+            None => {
+                let now = Moment::from(SystemTime::now());
+                let revoked = Watch::start(&settings.identity_dir, ca.clone())?;
+                guests.set_revoked(revoked.current().clone());
+                let (seen, error) = Seen::load(&settings.data_dir, &ca, now);
+                if let Some(error) = error {
+                    tracing::warn!("{error}");
+                }
+                guests.set_seen(seen);
+                revoked
+            }
+        };
         Ok(Self {
             tls: TlsState::Ready(tls),
             certificates: Some(Certificates {
@@ -72,6 +91,7 @@ impl Own {
                 ca,
                 server,
                 revoked,
+                complaint: None,
             }),
         })
     }
@@ -91,12 +111,19 @@ impl Own {
         match certificates.revoked.poll() {
             Ok(None) => false,
             Ok(Some(revoked)) => {
+                certificates.complaint = None;
                 tracing::info!("{} certificates are revoked from now on", revoked.len());
                 guests.set_revoked(revoked);
                 true
             }
             Err(error) => {
-                tracing::error!("{error}; the former list of revoked certificates stays in force");
+                let text = error.to_string();
+                if certificates.complaint.as_ref() != Some(&text) {
+                    tracing::error!(
+                        "{text}; the former list of revoked certificates stays in force"
+                    );
+                    certificates.complaint = Some(text);
+                }
                 false
             }
         }

@@ -164,7 +164,7 @@ impl Work {
         if stamp == self.seen && self.failures == 0 {
             return;
         }
-        match Own::open(&live.settings, &self.shared.guests) {
+        match Own::open(&live.settings, &self.shared.guests, Some(&self.own)) {
             Ok(own) if own.is_waiting() && matches!(live.tls, TlsState::Waiting) => {
                 self.taken_up(stamp);
             }
@@ -219,7 +219,7 @@ impl Work {
         let live = self.shared.live();
         let settings = in_force(&live.settings, &wanted);
         let stamp = stamp(&settings);
-        let own = match Own::open(&settings, &self.shared.guests) {
+        let own = match Own::open(&settings, &self.shared.guests, Some(&self.own)) {
             Ok(own) => own,
             Err(error) => {
                 tracing::error!("reload: {error}; the former settings stay in force");

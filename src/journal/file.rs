@@ -6,10 +6,11 @@ use super::{JournalError, Order};
 use crate::engine::Grant;
 use crate::proto::v1::journal_entry::Entry;
 use crate::proto::v1::{JournalEnd, JournalStart};
+use crate::wire::ClusterName;
 use rustix::fs::FlockOperation;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub(super) struct Loaded {
     pub(super) start: Option<JournalStart>,
     /// When it ended in good order, as time since its kernel was started.
     pub(super) ended_at: Option<Duration>,
-    /// Where the intact part ends and where a copy of the whole is.
-    pub(super) damage: Option<(u64, PathBuf)>,
+    /// Where the intact part ends, and where a copy of the whole is if one could be made.
+    pub(super) damage: Option<(u64, Option<PathBuf>)>,
 }
 
 /// The open file.
@@ -45,9 +46,12 @@ pub(super) struct Loaded {
 pub(super) struct Log {
     dir: PathBuf,
     name: String,
-    file: Arc<File>,
-    /// Never replaced, so that it can be locked.
-    _lock: File,
+    /// `None` until it could be written anew: what was read must not be appended to.
+    file: Option<Arc<File>>,
+    /// Never replaced, so that it can be locked. There is none on a read-only file system.
+    _lock: Option<File>,
+    /// What still counts: the bytes of each cluster's last grant.
+    grants: BTreeMap<ClusterName, Box<[u8]>>,
     /// Bytes that are known to be good.
     length: u64,
     /// Length after which it is rewritten.
@@ -56,7 +60,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens the file and reads it.
+    /// Opens the file and reads it. Only what can't be read is an error: with a full or read-only
+    /// disk, what was written still counts.
     pub(super) fn open(dir: &Path, name: &str) -> Result<(Self, Loaded), JournalError> {
         let failed = |path: &Path, error| JournalError::Io {
             path: path.to_owned(),
@@ -73,32 +78,36 @@ impl Log {
         let lock = private()
             .create(true)
             .open(&lock_path)
-            .map_err(|error| failed(&lock_path, error))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::InUse(path)),
-            Err(error) => return Err(failed(&lock_path, error.into())),
+            .or_else(|_| File::open(&lock_path));
+        if let Ok(lock) = &lock {
+            match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::InUse(path)),
+                Err(error) => return Err(failed(&lock_path, error.into())),
+            }
         }
-        let mut file = private()
-            .create(true)
-            .open(&path)
-            .map_err(|error| failed(&path, error))?;
         let mut bytes = Vec::new();
-        Read::by_ref(&mut file)
-            .take(MAX_FILE)
-            .read_to_end(&mut bytes)
-            .map_err(|error| failed(&path, error))?;
+        match File::open(&path) {
+            Ok(file) => {
+                file.take(MAX_FILE)
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| failed(&path, error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(&path, error)),
+        }
         let (mut loaded, good) = interpret(&bytes);
         if let Some(at) = good.filter(|at| (*at as usize) < bytes.len()) {
             let copy = dir.join(format!("{name}.damaged"));
-            fs::write(&copy, &bytes).map_err(|error| failed(&copy, error))?;
-            loaded.damage = Some((at, copy));
+            let copied = fs::write(&copy, &bytes).is_ok();
+            loaded.damage = Some((at, copied.then_some(copy)));
         }
         let log = Self {
             dir: dir.to_owned(),
             name: name.to_owned(),
-            file: Arc::new(file),
-            _lock: lock,
+            file: None,
+            _lock: lock.ok(),
+            grants: BTreeMap::new(),
             length: 0,
             compact_at: COMPACT_AT,
             start: JournalStart::default(),
@@ -107,21 +116,33 @@ impl Log {
     }
 
     /// Writes the file anew for this process: what still counts, and who writes.
-    pub(super) fn begin(&mut self, grants: &[Grant], system: &System) -> Result<(), JournalError> {
+    ///
+    /// # Errors
+    /// It can't be written now. Nothing is lost by that, and nothing can be appended before
+    /// [`Log::rewrite`] succeeds.
+    pub(super) fn begin(&mut self, grants: &[Grant], system: &System) -> io::Result<()> {
         self.start = JournalStart {
             boot: system.boot.clone(),
             machine: system.machine.clone(),
         };
-        self.rewrite(grants).map_err(|error| JournalError::Io {
-            path: self.path(),
-            error,
-        })
+        self.grants = grants
+            .iter()
+            .map(|grant| {
+                let bytes = encode(grant_entry(grant));
+                (grant.cluster.clone(), bytes.into_boxed_slice())
+            })
+            .collect();
+        self.rewrite()
     }
 
     /// Appends entries. What a failed call has written is overwritten by the next one.
-    pub(super) fn append<'a>(&mut self, orders: impl Iterator<Item = &'a Order>) -> io::Result<()> {
+    pub(super) fn append<'a>(
+        &mut self,
+        orders: impl Iterator<Item = &'a Order> + Clone,
+    ) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let mut bytes = Vec::new();
-        for order in orders {
+        for order in orders.clone() {
             bytes.extend_from_slice(&encode(match order {
                 Order::Record { grant, .. } => grant_entry(grant),
                 Order::Clear(cluster) => Entry::ClearedCluster(cluster.as_bytes().to_vec()),
@@ -131,23 +152,40 @@ impl Log {
                 }),
             }));
         }
-        if let Err(error) = self.file.write_all_at(&bytes, self.length) {
+        if let Err(error) = file.write_all_at(&bytes, self.length) {
             // What is behind the good part would be read as damage.
-            self.file.set_len(self.length)?;
+            file.set_len(self.length)?;
             return Err(error);
         }
         self.length += bytes.len() as u64;
+        for order in orders {
+            match order {
+                Order::Record { grant, .. } => {
+                    let bytes = encode(grant_entry(grant)).into_boxed_slice();
+                    self.grants.insert(grant.cluster.clone(), bytes);
+                }
+                Order::Clear(cluster) => {
+                    self.grants.remove(cluster);
+                }
+                Order::Rewrite(_) | Order::End => {}
+            }
+        }
         Ok(())
     }
 
     /// Waits until what was appended is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.as_ref().map_or(Ok(()), |file| file.sync_data())
     }
 
     /// The file as it is now; it may be replaced by another one.
-    pub(super) fn file(&self) -> Arc<File> {
+    pub(super) fn file(&self) -> Option<Arc<File>> {
         self.file.clone()
+    }
+
+    /// Whether it must be written anew before anything can be appended.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.file.is_none()
     }
 
     pub(super) fn is_long(&self) -> bool {
@@ -158,34 +196,26 @@ impl Log {
         self.length > FAR * self.compact_at
     }
 
-    /// Rewrites the file with what still counts, and waits for the disk. Also after the disk
-    /// refused to keep what was written: nobody knows then which part of it is there.
-    pub(super) fn rewrite_what_counts(&mut self) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        let mut file = self.file.as_ref();
-        file.seek(SeekFrom::Start(0))?;
-        file.take(self.length).read_to_end(&mut bytes)?;
-        let (loaded, _) = interpret(&bytes);
-        self.rewrite(&loaded.grants)
-    }
-
-    /// Puts a new file in the place of the old one, in one step.
-    fn rewrite(&mut self, grants: &[Grant]) -> io::Result<()> {
+    /// Puts a new file with what still counts in the place of the old one, in one step, and waits
+    /// for the disk. What counts comes from memory: after a disk refused to keep what was written,
+    /// nobody knows what reading it back gives.
+    pub(super) fn rewrite(&mut self) -> io::Result<()> {
         let temporary = self.dir.join(format!("{}.new", self.name));
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&encode(Entry::Start(self.start.clone())));
-        for grant in grants {
-            bytes.extend_from_slice(&encode(grant_entry(grant)));
+        for grant in self.grants.values() {
+            bytes.extend_from_slice(grant);
         }
+        // Before the new file has its name, so that nothing can fail in between.
+        let dir = File::open(&self.dir)?;
         let mut file = private().create(true).truncate(true).open(&temporary)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, self.path())?;
-        File::open(&self.dir)?.sync_all()?;
-        self.file = Arc::new(file);
+        self.file = Some(Arc::new(file));
         self.length = bytes.len() as u64;
         self.compact_at = COMPACT_AT.max(2 * self.length);
-        Ok(())
+        dir.sync_all()
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -221,7 +251,7 @@ fn interpret(bytes: &[u8]) -> (Loaded, Option<u64>) {
                 None => break,
             },
             Entry::ClearedCluster(name) => {
-                grants.remove(&crate::wire::ClusterName::new(&name));
+                grants.remove(&ClusterName::new(&name));
             }
             Entry::Start(start) => loaded.start = Some(start),
             Entry::End(end) => loaded.ended_at = Some(Duration::from_millis(end.uptime_ms)),

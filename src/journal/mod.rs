@@ -33,7 +33,9 @@ use system::System;
 pub use writer::{Health, Journal};
 
 /// The heartbeat interval of nodes with default settings, for records that are not there.
-const USUAL_HEARTBEAT: Duration = Duration::from_secs(8);
+pub const USUAL_HEARTBEAT_MS: u32 = 8000;
+
+const USUAL_HEARTBEAT: Duration = Duration::from_millis(USUAL_HEARTBEAT_MS as u64);
 
 /// The journal can't be used. The arbiter can run without it, but forgets when it ends.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +56,12 @@ pub enum JournalError {
 /// Why records may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// The file was damaged at this many bytes; a copy of it was kept.
+    /// The file was damaged at this many bytes.
     Damaged {
         /// Where what is left ends.
         at: u64,
-        /// Where the damaged file is.
-        copy: PathBuf,
+        /// Where a copy of the damaged file is, if one could be made.
+        copy: Option<PathBuf>,
     },
     /// The machine went down without the arbiter having ended.
     PowerLoss,
@@ -68,11 +70,13 @@ pub enum Doubt {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged { at, copy } => write!(
-                f,
-                "the journal was damaged after {at} bytes (a copy is in {})",
-                copy.display()
-            ),
+            Self::Damaged { at, copy } => {
+                write!(f, "the journal was damaged after {at} bytes")?;
+                match copy {
+                    Some(copy) => write!(f, " (a copy is in {})", copy.display()),
+                    None => Ok(()),
+                }
+            }
             Self::PowerLoss => f.write_str(
                 "this machine went down while the arbiter was running, so that the last records \
                  may be missing",
@@ -104,8 +108,8 @@ pub fn open(dir: &Path, port: u16) -> Result<(Journal, Restored), JournalError> 
 fn open_on(dir: &Path, port: u16, system: &System) -> Result<(Journal, Restored), JournalError> {
     let (mut log, loaded) = Log::open(dir, &format!("grants-{port}.journal"))?;
     let restored = judge(loaded, system);
-    log.begin(&restored.grants, system)?;
-    Ok((Journal::start(log)?, restored))
+    let begun = log.begin(&restored.grants, system);
+    Ok((Journal::start(log, begun.err())?, restored))
 }
 
 /// Says what the entries of former processes are worth.

@@ -42,7 +42,9 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub(super) fn start(log: Log) -> Result<Self, JournalError> {
+    /// Starts the threads. With a failure the file could not be written when it was opened; it is
+    /// tried again.
+    pub(super) fn start(log: Log, failure: Option<io::Error>) -> Result<Self, JournalError> {
         let (orders, receiver) = channel();
         let health = Arc::new(Mutex::new(Health::Good));
         let path = log.path();
@@ -51,10 +53,14 @@ impl Journal {
             error,
         };
         let disk = Disk::start(orders.clone()).map_err(failed)?;
+        let report = Report(health.clone());
+        if let Some(error) = failure {
+            report.failed(&error, &log);
+        }
         let writer = Writer {
             log,
             disk,
-            health: Report(health.clone()),
+            health: report,
         };
         let thread = thread::Builder::new()
             .name("journal".to_owned())
@@ -120,16 +126,14 @@ impl Writer {
             let first = match orders.recv_timeout(LEISURE) {
                 Ok(order) => order,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.compact_at_leisure();
+                    self.tidy_up();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut batch = vec![first];
             batch.extend(orders.try_iter().take(BATCH));
-            let ending = batch.iter().any(|order| matches!(order, Order::End));
-            self.write(batch, ending);
-            if ending {
+            if self.write(batch, orders) {
                 self.disk.stop();
                 if let Err(error) = self.log.sync() {
                     self.health.failed(&error, &self.log);
@@ -139,21 +143,25 @@ impl Writer {
         }
     }
 
-    /// Writes a batch down and says so to those who wait. Gives up only if it is the last one.
-    fn write(&mut self, batch: Vec<Order>, ending: bool) {
-        let (rewrite, mut batch): (Vec<Order>, Vec<Order>) = batch
-            .into_iter()
-            .partition(|order| matches!(order, Order::Rewrite(_)));
-        while let Err(error) = self.attempt(&batch, !rewrite.is_empty()) {
+    /// Writes a batch down and says so to those who wait, as often as it takes. Gives up only when
+    /// the end is ordered. Returns whether it is.
+    fn write(&mut self, mut batch: Vec<Order>, orders: &Receiver<Order>) -> bool {
+        let is_end = |batch: &[Order]| batch.iter().any(|order| matches!(order, Order::End));
+        while let Err(error) = self.attempt(&batch) {
             self.health.failed(&error, &self.log);
-            if ending {
-                return;
+            if is_end(&batch) {
+                return true;
             }
-            thread::sleep(PAUSE);
+            match orders.recv_timeout(PAUSE) {
+                Ok(order) => batch.push(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return true,
+            }
         }
         self.health.good();
+        let ending = is_end(&batch);
         let mut durable = Vec::new();
-        for order in rewrite.into_iter().chain(batch.drain(..)) {
+        for order in batch {
             match order {
                 Order::Record {
                     durable: true,
@@ -166,22 +174,28 @@ impl Writer {
                 Order::Clear(_) | Order::End => {}
             }
         }
-        self.disk.follow(self.log.file(), durable);
+        if let Some(file) = self.log.file() {
+            self.disk.follow(file, durable);
+        }
+        ending
     }
 
-    fn attempt(&mut self, batch: &[Order], rewrite: bool) -> io::Result<()> {
-        if rewrite || self.log.is_far_too_long() {
-            self.log.rewrite_what_counts()?;
+    fn attempt(&mut self, batch: &[Order]) -> io::Result<()> {
+        let asked = batch.iter().any(|order| matches!(order, Order::Rewrite(_)));
+        if asked || self.log.is_unwritten() || self.log.is_far_too_long() {
+            self.log.rewrite()?;
         }
         self.log.append(batch.iter())
     }
 
-    fn compact_at_leisure(&mut self) {
-        if self.log.is_long() {
-            // Nobody waits for this; if it matters, the next record will say so.
-            if let Err(error) = self.log.rewrite_what_counts() {
-                tracing::warn!("can't shorten the journal: {error}");
-            }
+    /// What is done when there is time.
+    fn tidy_up(&mut self) {
+        if !self.log.is_unwritten() && !self.log.is_long() {
+            return;
+        }
+        match self.log.rewrite() {
+            Ok(()) => self.health.good(),
+            Err(error) => self.health.failed(&error, &self.log),
         }
     }
 }

@@ -36,10 +36,13 @@ impl Guests {
         *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
     }
 
-    /// Goes on with what was seen of the certificates of this CA. Those that end within so many
-    /// days are warned about.
-    pub fn set_seen(&self, seen: Seen, warn_days: u32) {
+    /// Goes on with what was seen of the certificates of this CA.
+    pub fn set_seen(&self, seen: Seen) {
         *lock(&self.seen) = Some(seen);
+    }
+
+    /// Certificates that end within so many days are warned about when they are shown.
+    pub fn set_warn_days(&self, warn_days: u32) {
         self.warn_days.store(warn_days, Ordering::Relaxed);
     }
 

@@ -4,7 +4,7 @@ use super::outbox::{Closing, MAX_WITHHELD, Outbox};
 use super::{Clock, lock};
 use crate::config::ClusterPolicies;
 use crate::engine::{Action, Cluster, ConnId, Grant, LostHolder, Time};
-use crate::journal::{Health, Journal, Restored};
+use crate::journal::{Health, Journal, Restored, USUAL_HEARTBEAT_MS};
 use crate::telemetry;
 use crate::wire::{Algorithm, ClusterName, Message};
 use std::collections::hash_map::RandomState;
@@ -251,6 +251,12 @@ impl Hub {
             guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
         }
         let rest = self.deliver(guarded, actions, Outbox::push);
+        if guarded.held.is_none() && guarded.cluster.forget_grant() {
+            // Everybody has confirmed or was released: a restart must not wait for them again.
+            if let Some(journal) = &*lock(&self.journal) {
+                journal.clear(guarded.cluster.name().clone());
+            }
+        }
         if guarded.cluster.is_forgettable() {
             self.retire(cell, guarded);
         } else {
@@ -270,10 +276,9 @@ impl Hub {
         {
             shard.remove(name);
             self.clusters.fetch_sub(1, Ordering::Relaxed);
-            if guarded.cluster.policy().keeps_leases() {
-                if let Some(journal) = &*lock(&self.journal) {
-                    journal.clear(name.clone());
-                }
+            // Whatever the policy is now: what was recorded under another one is over, too.
+            if let Some(journal) = &*lock(&self.journal) {
+                journal.clear(name.clone());
             }
         }
     }
@@ -318,7 +323,7 @@ impl Hub {
                 {
                     rest.push(action);
                 }
-                action if guarded.held.is_some() && !is_heartbeat(&action) => guarded.hold(action),
+                action if guarded.keeps_back(&action) => guarded.hold(action),
                 Action::Record(grant) => {
                     rest.push(Action::Record(grant.clone()));
                     self.record(guarded, grant);
@@ -344,9 +349,11 @@ impl Hub {
         let Some(journal) = journal.as_ref().filter(|_| policy.keeps_leases()) else {
             return;
         };
-        // No time limit makes up for a record that a power failure took.
-        let durable =
+        // After a power failure everybody waits for as long as a usual lease lasts. A longer one,
+        // or one without a limit, must not be lost by it.
+        let endless =
             policy.lost_holder == LostHolder::Manual && grant.algorithm != Algorithm::FfSplit;
+        let durable = endless || grant.heartbeats.values().any(|ms| *ms > USUAL_HEARTBEAT_MS);
         let record = self.records.fetch_add(1, Ordering::Relaxed);
         guarded.held = Some(Held {
             record,
@@ -407,6 +414,39 @@ impl Guarded {
     /// Removes the queue of a client that left.
     pub(super) fn remove(&mut self, conn: ConnId) {
         self.members.retain(|(member, _)| *member != conn);
+        if let Some(held) = &mut self.held {
+            held.actions.retain(|action| {
+                !matches!(action, Action::Send { to: other, .. } | Action::Close { conn: other, .. }
+                    if *other == conn)
+            });
+        }
+    }
+
+    /// Whether an action waits for the record that is being written. The answer to a heartbeat
+    /// depends on no grant, and a client that misses it gives up; nor do those to INIT and to
+    /// options that concern no lease. But two answered heartbeats prove that an earlier answer to
+    /// SET_OPTION arrived (`HeartbeatCheck`), so they don't overtake one that waits.
+    fn keeps_back(&self, action: &Action) -> bool {
+        let Some(held) = &self.held else {
+            return false;
+        };
+        let Action::Send { to, message } = action else {
+            return true;
+        };
+        let options_wait = || {
+            held.actions.iter().any(|action| {
+                matches!(action, Action::Send { to: other, message: Message::SetOptionReply { .. } }
+                    if other == to)
+            })
+        };
+        match message {
+            Message::InitReply(_)
+            | Message::SetOptionReply {
+                heartbeat_ms: None, ..
+            } => false,
+            Message::EchoReply { .. } => options_wait(),
+            _ => true,
+        }
     }
 
     /// Keeps an action until the record before it is written. A client for whom too much is kept
@@ -427,6 +467,12 @@ impl Guarded {
             }
         }
         if let Some(held) = &mut self.held {
+            // Nothing was told in between, so only the later one counts.
+            if matches!(action, Action::Record(_))
+                && matches!(held.actions.back(), Some(Action::Record(_)))
+            {
+                held.actions.pop_back();
+            }
             held.actions.push_back(action);
         }
     }
@@ -437,15 +483,6 @@ impl Guarded {
             .find(|(member, _)| *member == conn)
             .map(|(_, outbox)| outbox)
     }
-}
-
-/// The answer to a heartbeat depends on no grant, and a client that misses it gives up.
-fn is_heartbeat(action: &Action) -> bool {
-    let message = match action {
-        Action::Send { message, .. } => message,
-        _ => return false,
-    };
-    matches!(message, Message::EchoReply { .. })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::dir::{Access, DirError, IdentityDir, Lock};
 use super::facts::Moment;
 use super::revoked::{self, Revoked, RevokedError};
 use super::store::{Store, StoreError};
-use super::{issued, store};
+use super::{issued, nss, store};
 
 /// The last serial number in use, decimal.
 const SERIAL: &str = "serial.txt";
@@ -287,11 +287,20 @@ impl Bundle {
                 .state
                 .iter()
                 .partition(|(name, _)| MARKERS.contains(&name.as_str()));
-            for (name, _) in first {
-                dir.rename(&lock, &format!("{STAGING}/{name}"), name)?;
+            for name in [nss::KEYS, revoked::FILE] {
+                store::put_aside(&dir, &lock, name)?;
             }
-            for (name, (contents, mode)) in last {
-                dir.write(&lock, name, contents, mode_of(name, *mode))?;
+            let mut moved = Vec::new();
+            for (name, _) in first.into_iter().chain(last) {
+                if let Err(error) = dir.rename(&lock, &format!("{STAGING}/{name}"), name) {
+                    // To crmsh and puppet the CA's file alone means that there is an identity.
+                    for name in moved {
+                        // The first error is the one to tell.
+                        let _ = dir.remove(&lock, name);
+                    }
+                    return Err(error.into());
+                }
+                moved.push(name);
             }
             Ok(())
         });
@@ -320,8 +329,14 @@ impl Bundle {
 
     fn move_serial_on(&mut self) -> Result<(), BundleError> {
         let Some((contents, _)) = self.state.get_mut(SERIAL) else {
-            return Err(BundleError::Archive(format!("it lacks {}", SERIAL)));
+            // The next signature leaves a gap.
+            return Ok(());
         };
+        if contents.trim_ascii().is_empty() {
+            // As the reference's tool leaves it when it is interrupted.
+            self.state.remove(SERIAL);
+            return Ok(());
+        }
         let last = std::str::from_utf8(contents).ok();
         let next = last
             .and_then(|text| text.trim_ascii().parse::<u64>().ok())

@@ -339,9 +339,12 @@ fn params(
         .push(DnType::CommonName, directory_string(name));
     params.serial_number = Some(SerialNumber::from(serial));
     params.not_before = date_time_ymd(1970, 1, 1) + valid_from(now);
-    params.not_after = params
-        .not_before
-        .replace_year(params.not_before.year() + i32::from(valid_for.get()))
+    let begin = params.not_before;
+    let year = begin.year() + i32::from(valid_for.get());
+    params.not_after = begin
+        .replace_year(year)
+        // Not every year has a 29th of February.
+        .or_else(|_| begin.replace_day(28)?.replace_year(year))
         .map_err(|_| CaError::Dates)?;
     Ok(params)
 }
@@ -479,6 +482,20 @@ mod tests {
         let ca = Authority::generate(KeyKind::P256, 101, at(1_835_524_800)).unwrap();
         // 2028-02-29 12:00 to 2128-02-29 12:00.
         assert_eq!(validity(&ca), (1_835_438_400, 4_991_112_000));
+    }
+
+    #[test]
+    fn a_leap_day_ends_on_the_28th_where_there_is_none() {
+        let ca = Authority::generate(KeyKind::P256, 101, at(1_835_524_800)).unwrap();
+        let years = Years::try_from(5).unwrap();
+        let profile = Profile {
+            key: KeyKind::P256,
+            valid_for: years,
+        };
+        let server = ca.issue_server(profile, 102, at(1_835_524_800)).unwrap();
+        let certificate = parse(&server.certificate).unwrap();
+        // 2033-02-28 12:00.
+        assert_eq!(certificate.validity().not_after.timestamp(), 1_993_204_800);
     }
 
     #[test]

@@ -121,6 +121,22 @@ impl IdentityDir {
         })
     }
 
+    /// Opens the directory that was just made. Whoever owns the one around it may have put
+    /// something else in its place, which must not be given away.
+    fn open_new(path: &Path) -> Result<Self, DirError> {
+        let failed = |error: Errno| DirError::new("open", path, error);
+        let flags = directory_flags() | OFlags::NOFOLLOW;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        let status = rustix::fs::fstat(&descriptor).map_err(failed)?;
+        if status.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(failed(Errno::PERM));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            descriptor,
+        })
+    }
+
     /// Opens the directory and makes it first if it does not exist. A new one gets the owner of
     /// the directory around it, as the reference does it, so that root prepares what an
     /// unprivileged daemon uses.
@@ -134,7 +150,7 @@ impl IdentityDir {
             Ok(()) => {
                 let owner = rustix::fs::stat(around)
                     .map_err(|error| DirError::new("examine", around, error))?;
-                let new = Self::open(path)?;
+                let new = Self::open_new(path)?;
                 inherit_owner(&new.descriptor, &owner)
                     .and_then(|()| rustix::fs::fchmod(&new.descriptor, access.directory()))
                     .map_err(|error| DirError::new("set owner and mode of", path, error))?;
@@ -191,6 +207,9 @@ impl IdentityDir {
         let euid = rustix::process::geteuid();
         if !euid.is_root() && status.st_uid != euid.as_raw() {
             return Ok(());
+        }
+        if !is_own_file(&status) {
+            return Err(Errno::PERM);
         }
         let owner = rustix::fs::fstat(&self.descriptor)?;
         inherit_owner(descriptor, &owner)?;
@@ -258,15 +277,30 @@ impl IdentityDir {
     }
 
     /// The contents of a file of at most `limit` bytes and its mode; `None` if there is none.
+    ///
+    /// Links are not followed: what root reads here, it may write elsewhere in this directory,
+    /// which can belong to the daemon's user.
     pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<(Vec<u8>, Mode)>, DirError> {
         let failed = |error: io::Error| DirError::new("read", self.path_of(name), error);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let file = match rustix::fs::openat(&self.descriptor, name, flags, Mode::empty()) {
             Ok(descriptor) => File::from(descriptor),
             Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
+                let text = "it is a symbolic link; put the file itself there";
+                return Err(failed(io::Error::other(text)));
+            }
             Err(error) => return Err(failed(error.into())),
         };
         let status = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
+        // Reading a directory fails by itself.
+        let is_directory = rustix::fs::FileType::from_raw_mode(status.st_mode).is_dir();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root && !is_directory && !is_own_file(&status) {
+            let text = "it is no regular file, or has a second name elsewhere (a hard link); \
+                        put a copy in its place";
+            return Err(failed(io::Error::other(text)));
+        }
         let mut contents = Vec::new();
         file.take(limit + 1)
             .read_to_end(&mut contents)
@@ -316,6 +350,11 @@ impl IdentityDir {
         file.write_all(contents)?;
         file.sync_all()
     }
+}
+
+/// Whether an open file is a regular one that is nowhere else too.
+fn is_own_file(status: &rustix::fs::Stat) -> bool {
+    rustix::fs::FileType::from_raw_mode(status.st_mode).is_file() && status.st_nlink == 1
 }
 
 fn directory_flags() -> OFlags {
@@ -406,6 +445,26 @@ mod tests {
         assert!(!path.join("a").is_symlink());
         assert_eq!(mode_of(&path.join("a")), 0o600);
         assert!(!path.join(TEMPORARY).exists());
+    }
+
+    #[test]
+    fn reading_follows_no_link() {
+        let around = tempfile::tempdir().unwrap();
+        let secret = around.path().join("secret");
+        std::fs::write(&secret, "secret").unwrap();
+        let path = around.path().join("db");
+        let dir = IdentityDir::open_or_create(&path, Access::Owner).unwrap();
+        symlink(&secret, path.join("soft")).unwrap();
+        std::fs::hard_link(&secret, path.join("hard")).unwrap();
+        std::fs::hard_link(&secret, path.join(LOCK)).unwrap();
+        for name in ["soft", "hard"] {
+            let error = dir.read(name, 100).unwrap_err();
+            assert!(error.to_string().contains("link"), "{error}");
+        }
+        let before = secret.metadata().unwrap();
+        assert!(dir.lock().is_err());
+        let after = secret.metadata().unwrap();
+        assert_eq!((before.mode(), before.uid()), (after.mode(), after.uid()));
     }
 
     #[test]

@@ -332,7 +332,7 @@ impl Revoked {
 const LAST_MOMENT: u64 = 253_402_300_799;
 
 /// The list of a running daemon.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watch {
     path: PathBuf,
     ca: CertificateDer<'static>,
@@ -395,12 +395,19 @@ impl Watch {
         if stamp == self.stamp {
             return Ok(None);
         }
-        self.stamp = stamp;
+        let former = std::mem::replace(&mut self.stamp, stamp);
         if stamp.is_none() && !self.current.is_empty() {
             return Err(RevokedError::Gone(self.path.clone()));
         }
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        let new = Revoked::load(dir, &self.ca)?;
+        let new = match Revoked::load(dir, &self.ca) {
+            Err(RevokedError::Dir(error)) => {
+                // It may be readable next time.
+                self.stamp = former;
+                return Err(RevokedError::Dir(error));
+            }
+            other => other?,
+        };
         if new.entries == self.current.entries {
             return Ok(None);
         }

@@ -39,6 +39,7 @@ use super::dir::{Access, IdentityDir};
 use super::name::ClusterName;
 use super::profile::Profile;
 
+pub(super) use self::create::put_aside;
 pub use self::error::StoreError;
 pub(super) use self::pem::FORMER;
 pub use self::renew::RenewedServer;

@@ -1,4 +1,4 @@
-//! A journal that can't be written: nobody loses a vote, and nobody gets one.
+//! A journal that can't be written: nobody gets a vote, and what was recorded before still counts.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use qarbiter::client::Node;
 use qarbiter::engine::Verdict;
 use qarbiter::wire::{Algorithm, NodeId};
+use rustix::process::Signal;
 
-use crate::holders::{cluster, start, verdicts_within};
+use crate::holders::{back, cluster, gets_nothing_for, split_cluster, start, verdicts_within};
 use crate::lab::Lab;
 use crate::nodes::{in_time, ring};
 
@@ -74,4 +75,33 @@ async fn a_vote_that_can_t_be_recorded_is_not_given() {
     assert_eq!(verdicts, [Some(Verdict::Ack); 2]);
     arbiter.logged(&["info", "the journal can be written again"]);
     assert!(new_membership(&mut nodes, seq + 1).await);
+}
+
+/// A restart in the middle of a split, with a disk that has become full: what can be read counts.
+#[tokio::test]
+async fn a_full_disk_does_not_make_a_restart_forget() {
+    let lab = Lab::new();
+    let _disk = SmallDisk::mount(&lab);
+    let mut arbiter = start(&lab);
+    let nodes = split_cluster(&cluster(&arbiter, Algorithm::FfSplit)).await;
+    let filler = lab.state().join("filler");
+    assert!(std::fs::write(&filler, vec![0; 128 * 1024]).is_err());
+    arbiter.end_with(Signal::KILL);
+    drop(nodes);
+
+    let mut arbiter = start(&lab);
+    arbiter.logged(&["error", "the journal can't be written"]);
+    let cluster = cluster(&arbiter, Algorithm::FfSplit);
+    let mut loser = back(&cluster, 2).await;
+    gets_nothing_for(&mut loser, Duration::from_millis(1500)).await;
+    std::fs::remove_file(&filler).unwrap();
+    let mut holder = back(&cluster, 1).await;
+    let verdicts = verdicts_within(&mut holder, &mut loser, Duration::from_secs(5)).await;
+    assert_eq!(verdicts, [Some(Verdict::Ack), Some(Verdict::Nack)]);
+
+    // An order to stop is heard also while the disk is full.
+    assert!(std::fs::write(&filler, vec![0; 128 * 1024]).is_err());
+    let (code, took) = arbiter.end_with(Signal::TERM);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -40,7 +40,7 @@ pub(crate) async fn split_cluster(cluster: &Cluster) -> Vec<Node> {
 }
 
 /// The node of the ring that the split gave it.
-async fn back(cluster: &Cluster, node: u32) -> Node {
+pub(crate) async fn back(cluster: &Cluster, node: u32) -> Node {
     cluster.join(node, ring(node, 2), &[node]).await
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn verdicts_within(
     [first, second]
 }
 
-async fn gets_nothing_for(node: &mut Node, time: Duration) {
+pub(crate) async fn gets_nothing_for(node: &mut Node, time: Duration) {
     let verdict = verdict_within(node, time).await;
     assert_ne!(verdict, Some(Verdict::Ack), "it got the vote");
 }

@@ -67,7 +67,13 @@ impl Revoke {
     fn chosen(&self, open: &Open) -> Result<Vec<Serial>, Failure> {
         let mut serials: Vec<Serial> = if self.serial.is_empty() {
             let known = open.cluster(&self.cluster)?;
-            let newest = known.last().filter(|_| self.keep_newest);
+            // One that nobody has is left of a failed attempt.
+            let is_good = |known: &&&Known| {
+                let is_there = known.file.is_some() || known.seen.is_some();
+                is_there && open.revoked.get(&known.facts.serial).is_none()
+            };
+            let newest = known.iter().rev().find(is_good);
+            let newest = newest.filter(|_| self.keep_newest);
             known
                 .iter()
                 .filter(|one| newest.is_none_or(|newest| newest.facts != one.facts))

@@ -24,8 +24,8 @@ const MODULES: &str = "pkcs11.txt";
 /// The reference's seed for new keys. Nothing here needs it, but its tool expects the file.
 const NOISE: &str = "noise.txt";
 
-/// Where keys without certificates are put aside.
-const ORPHANED_KEYS: &str = "key4.db.orphaned";
+/// What the name of a file that is put aside ends with.
+const ORPHANED: &str = ".orphaned";
 
 /// Everyone may read the CA's certificate.
 const PUBLIC: Mode = Mode::from_raw_mode(0o644);
@@ -180,7 +180,9 @@ fn write(
     dir.write(lock, MODULES, modules(dir.path()).as_bytes(), private)?;
     // Keys without certificates are what a failed attempt left, or all that is left of another
     // identity.
-    dir.rename(lock, nss::KEYS, ORPHANED_KEYS)?;
+    put_aside(dir, lock, nss::KEYS)?;
+    // Another CA's list; ours would take it for a damaged one.
+    put_aside(dir, lock, crate::pki::revoked::FILE)?;
     dir.write(lock, nss::KEYS, &images.keys, private)?;
     let export = ca_export(&ca.certificate);
     dir.write(lock, CA_EXPORT, export.as_bytes(), PUBLIC)
@@ -188,10 +190,28 @@ fn write(
         .map_err(|error| take_back(dir, lock, error).into())
 }
 
+/// Renames what is left of another identity, and overwrites nothing by that.
+pub(in crate::pki) fn put_aside(
+    dir: &IdentityDir,
+    lock: &Lock,
+    name: &str,
+) -> Result<(), DirError> {
+    if !dir.contains(name)? {
+        return Ok(());
+    }
+    let mut aside = format!("{name}{ORPHANED}");
+    let mut number = 2;
+    while dir.contains(&aside)? {
+        aside = format!("{name}{ORPHANED}.{number}");
+        number += 1;
+    }
+    dir.rename(lock, name, &aside)
+}
+
 /// Takes back what came before the certificates when those cannot be written. To crmsh and puppet
 /// the CA's file means that there is an identity.
 fn take_back(dir: &IdentityDir, lock: &Lock, error: DirError) -> DirError {
-    for name in [CA_EXPORT, nss::KEYS] {
+    for name in [nss::CERTIFICATES, CA_EXPORT, nss::KEYS] {
         // The first error is the one to tell; keys that stay are put aside by the next attempt.
         match dir.remove(lock, name) {
             Ok(()) | Err(_) => {}
