@@ -19,8 +19,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::config::{ConfigErrors, identity_settings};
-use crate::pki::{Access, ClusterName, Profile, Store, StoreError};
+use crate::config::{ConfigErrors, settings_of};
+use crate::pki::{Access, ClusterName, Profile, ServerNickname, Store, StoreError};
 
 /// Where the reference keeps its certificates.
 pub const DEFAULT_STATE_DIR: &str = "/etc/corosync/qnetd/nssdb";
@@ -111,11 +111,12 @@ fn run(
     match parse(arguments)? {
         Command::Usage => usage(program, output)?,
         Command::Run(options) => {
-            let (directory, profile) = identity_settings()?;
+            let settings = settings_of(None)?;
             let tool = Tool {
                 program,
-                directory: &directory,
-                profile,
+                directory: &settings.identity_dir,
+                nickname: settings.cert_nickname.into(),
+                profile: settings.profile,
             };
             match options.operation {
                 Operation::Initialize => tool.initialize(options.access, output)?,
@@ -142,6 +143,8 @@ fn usage(program: &OsStr, output: &mut dyn Write) -> io::Result<()> {
 struct Tool<'a> {
     program: &'a OsStr,
     directory: &'a Path,
+    /// Which certificate is the server's.
+    nickname: ServerNickname,
     /// What new keys and certificates are like.
     profile: Profile,
 }
@@ -191,7 +194,7 @@ impl Tool<'_> {
                 message: b"You have to specify cluster name".to_vec(),
             });
         }
-        let store = match Store::open(self.directory) {
+        let store = match Store::open_with(self.directory, self.nickname.clone()) {
             Err(StoreError::Missing(_)) => {
                 return Err(Stop {
                     code: FAILED,

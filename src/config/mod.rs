@@ -33,18 +33,7 @@ pub use show::example;
 pub use sources::{DEFAULT_FILE, Loaded, Sources};
 pub use value::Value;
 
-use crate::pki::Profile;
 use std::path::PathBuf;
-
-/// Where the identity is and what new keys and certificates are like, for programs that have no
-/// options for it: from the file and the environment alone.
-///
-/// # Errors
-/// All that is wrong with the file and the environment.
-pub fn identity_settings() -> Result<(PathBuf, Profile), ConfigErrors> {
-    let loaded = Sources::of_process(None, CommandLine::default()).load()?;
-    Ok((loaded.settings.identity_dir, loaded.settings.profile))
-}
 
 /// The settings of an arbiter for programs whose only option is its directory: from the file and
 /// the environment, and with everything in `state_dir` if it is given.
