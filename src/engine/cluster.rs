@@ -268,10 +268,10 @@ impl Cluster {
         self.last_grant = Some(grant.clone());
     }
 
-    /// Forgets the recorded grant if nobody can be casting the vote any more. Returns whether there
-    /// was one, which then need not outlive this process.
+    /// Forgets the recorded grant if nobody can be casting the vote any more, and nobody is about
+    /// to get it. Returns whether there was one, which then need not outlive this process.
     pub fn forget_grant(&mut self) -> bool {
-        self.leases.is_empty() && self.last_grant.take().is_some()
+        self.leases.is_empty() && self.decision.winner.is_none() && self.last_grant.take().is_some()
     }
 
     /// Records of before a restart are missing, so anybody may hold the vote until this moment.
