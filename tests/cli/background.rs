@@ -17,7 +17,7 @@ struct Background(u32);
 impl Background {
     /// The one whose id is in the lock file.
     fn of(lab: &Lab) -> Self {
-        let text = fs::read_to_string(lab.path("lock")).unwrap();
+        let text = written(&lab.path("lock"));
         Self(text.trim_end().parse().unwrap())
     }
 
