@@ -2,7 +2,7 @@
 
 use super::record::{decode, encode, grant_entry, grant_of};
 use super::system::{System, uptime};
-use super::{JournalError, Order};
+use super::{JournalError, Order, Restored};
 use crate::engine::Grant;
 use crate::proto::v1::journal_entry::Entry;
 use crate::proto::v1::{JournalEnd, JournalStart};
@@ -120,12 +120,19 @@ impl Log {
     /// # Errors
     /// It can't be written now. Nothing is lost by that, and nothing can be appended before
     /// [`Log::rewrite`] succeeds.
-    pub(super) fn begin(&mut self, grants: &[Grant], system: &System) -> io::Result<()> {
+    pub(super) fn begin(&mut self, restored: &Restored, system: &System) -> io::Result<()> {
+        let doubt = restored
+            .doubt
+            .as_ref()
+            .map(|(_, left)| system.uptime + *left);
+        let doubt_until = doubt.map_or(0, |until| until.as_millis());
         self.start = JournalStart {
             boot: system.boot.clone(),
             machine: system.machine.clone(),
+            doubt_until_ms: u64::try_from(doubt_until).unwrap_or(u64::MAX),
         };
-        self.grants = grants
+        self.grants = restored
+            .grants
             .iter()
             .map(|grant| {
                 let bytes = encode(grant_entry(grant));

@@ -65,6 +65,8 @@ pub enum Doubt {
     },
     /// The machine went down without the arbiter having ended.
     PowerLoss,
+    /// The former arbiter was still waiting for such a reason.
+    Before,
 }
 
 impl fmt::Display for Doubt {
@@ -80,6 +82,9 @@ impl fmt::Display for Doubt {
             Self::PowerLoss => f.write_str(
                 "this machine went down while the arbiter was running, so that the last records \
                  may be missing",
+            ),
+            Self::Before => f.write_str(
+                "the former arbiter ended while it waited because records may be missing",
             ),
         }
     }
@@ -108,7 +113,7 @@ pub fn open(dir: &Path, port: u16) -> Result<(Journal, Restored), JournalError> 
 fn open_on(dir: &Path, port: u16, system: &System) -> Result<(Journal, Restored), JournalError> {
     let (mut log, loaded) = Log::open(dir, &format!("grants-{port}.journal"))?;
     let restored = judge(loaded, system);
-    let begun = log.begin(&restored.grants, system);
+    let begun = log.begin(&restored, system);
     Ok((Journal::start(log, begun.err())?, restored))
 }
 
@@ -128,9 +133,20 @@ fn judge(loaded: Loaded, system: &System) -> Restored {
         Some(at) if same_boot => system.uptime.saturating_sub(at),
         _ => Duration::ZERO,
     };
+    let doubt_until = loaded
+        .start
+        .as_ref()
+        .map_or(0, |start| start.doubt_until_ms);
+    let doubt_until = Duration::from_millis(doubt_until);
+    // What was complete when it ended, unless it was in doubt itself.
+    let ended_without_doubt = loaded.ended_at.is_some_and(|at| at >= doubt_until);
     let doubt = if let Some((at, copy)) = loaded.damage {
         Some((Doubt::Damaged { at, copy }, lease_time(longest)))
-    } else if loaded.start.is_some() && loaded.ended_at.is_none() && !same_boot {
+    } else if same_boot {
+        // A restart does not shorten what is waited for.
+        let left = doubt_until.saturating_sub(system.uptime);
+        (!left.is_zero()).then_some((Doubt::Before, left))
+    } else if loaded.start.is_some() && !ended_without_doubt {
         let same_machine = loaded
             .start
             .as_ref()

@@ -108,6 +108,26 @@ fn how_a_process_ended_says_what_may_be_missing() {
     }
 }
 
+/// Otherwise an arbiter that a service manager starts again and again would wait only once.
+#[test]
+fn a_restart_does_not_shorten_a_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(write(dir.path(), &system("a", 400), &[grant("x", 1)]));
+    let mut bytes = fs::read(file(dir.path())).unwrap();
+    bytes.push(0);
+    fs::write(file(dir.path()), &bytes).unwrap();
+    let lease = lease_time(Duration::from_secs(10));
+    let doubt = |uptime| read(killed(dir.path()).path(), &system("a", uptime)).doubt;
+
+    let first = open_on(dir.path(), 1, &system("a", 500)).unwrap();
+    assert!(matches!(first.1.doubt, Some((Doubt::Damaged { .. }, left)) if left == lease));
+    assert_eq!(
+        doubt(505),
+        Some((Doubt::Before, lease - Duration::from_secs(5)))
+    );
+    assert_eq!(doubt(500 + lease.as_secs()), None);
+}
+
 #[test]
 fn time_since_an_orderly_end_counts() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,7 +187,8 @@ fn a_damaged_file_is_kept_and_the_intact_part_goes_on() {
     };
     assert_eq!(fs::read(copy.unwrap()).unwrap(), bytes);
     drop(journal);
-    let restored = read(dir.path(), &here);
+    // When the wait is over.
+    let restored = read(dir.path(), &system("a", 600));
     assert_eq!(
         (restored.grants, restored.doubt),
         (vec![grant("x", 1)], None)
