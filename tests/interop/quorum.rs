@@ -19,6 +19,9 @@ pub(crate) struct View {
     pub(crate) members: BTreeSet<u32>,
 }
 
+/// How often a node is asked for the same answer twice before the sample counts as without a view.
+const SAME_ANSWER_TRIES: u32 = 5;
+
 /// A view and the span of time in which it was taken.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
@@ -31,18 +34,41 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// Asks the node's corosync.
+    ///
+    /// `corosync-quorumtool` puts its answer together from several questions to corosync. Across a change of membership
+    /// such an answer is of two moments: quorate from before, members from after. So only the same answer twice in a
+    /// row is a view; the span of the sample is that of both.
     pub(crate) fn take(node: u32, namespace: &Namespace) -> Self {
-        let begin = Instant::now();
-        let view = namespace.is_alive().then(|| {
-            let output = namespace.output(&["corosync-quorumtool", "-s", "-i"]);
-            View::parse(&String::from_utf8_lossy(&output.stdout))
-        });
+        let mut begin = Instant::now();
+        let mut view = Self::ask(namespace);
+        for _ in 0..SAME_ANSWER_TRIES {
+            let between = Instant::now();
+            let again = Self::ask(namespace);
+            let end = Instant::now();
+            if again == view {
+                return Self {
+                    node,
+                    begin,
+                    end,
+                    view,
+                };
+            }
+            (begin, view) = (between, again);
+        }
         Self {
             node,
             begin,
             end: Instant::now(),
-            view: view.flatten(),
+            view: None,
         }
+    }
+
+    fn ask(namespace: &Namespace) -> Option<View> {
+        if !namespace.is_alive() {
+            return None;
+        }
+        let output = namespace.output(&["corosync-quorumtool", "-s", "-i"]);
+        View::parse(&String::from_utf8_lossy(&output.stdout))
     }
 }
 
