@@ -2,6 +2,7 @@
 
 use super::upkeep::{self, Reload, Upkeep};
 use crate::config::Settings;
+use crate::http::{HttpError, HttpSettings, Sidecar};
 use crate::ipc;
 use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
@@ -37,6 +38,8 @@ pub(crate) enum StartError {
     Listen(#[from] listener::ListenError),
     #[error(transparent)]
     Socket(#[from] ipc::server::SocketError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error("can't start: {0}")]
     Io(#[from] io::Error),
 }
@@ -100,12 +103,14 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
+        let sidecar = start_sidecar(&shared)?;
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
             tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
         }
         upkeep.stop();
+        sidecar.stop();
         control.abort();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
             tracing::debug!("can't remove the control socket: {error}");
@@ -113,6 +118,24 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.
+fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
+    let settings = HttpSettings::default();
+    let votes = tokio::runtime::Handle::current();
+    match Sidecar::start(&settings, shared.clone(), votes.clone()) {
+        Ok(sidecar) => {
+            if let Some(address) = sidecar.address() {
+                tracing::info!("HTTP on {address}: metrics, health and status");
+            }
+            Ok(sidecar)
+        }
+        Err(error) => {
+            tracing::warn!("there is no HTTP: {error}");
+            Ok(Sidecar::start(&HttpSettings::off(), shared.clone(), votes)?)
+        }
+    }
 }
 
 pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {

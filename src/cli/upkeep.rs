@@ -94,9 +94,13 @@ pub(crate) fn tls_state(settings: &Settings) -> Result<TlsState, StartError> {
         return Ok(TlsState::Off);
     }
     match Store::open(&settings.identity_dir) {
-        Ok(store) => Ok(TlsState::Ready(server_config(tls_settings(
-            &store, settings,
-        ))?)),
+        Ok(store) => {
+            let tls = tls_settings(&store, settings);
+            Ok(TlsState::Ready {
+                certificates: tls.identity.chain.clone().into(),
+                config: server_config(tls)?,
+            })
+        }
         Err(StoreError::Missing(_)) => Ok(TlsState::Waiting),
         Err(error) => Err(error.into()),
     }

@@ -10,6 +10,7 @@ pub mod algo;
 pub mod client;
 pub mod cluster;
 pub mod explain;
+pub mod facts;
 mod ffsplit_sequence;
 #[cfg(test)]
 mod grant_tests;

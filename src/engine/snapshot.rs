@@ -1,9 +1,8 @@
 //! What the outside may see of a cluster at one moment: for the status, the tools and the API.
 
 use super::client::{Client, ConfiguredNode, Verdict};
-use super::cluster::{Cluster, USUAL_SYNC_TIMEOUT};
-use super::lease::lease_time;
-use super::quorum::{self, Arithmetic};
+use super::cluster::Cluster;
+use super::quorum::Arithmetic;
 use super::time::Time;
 use crate::wire::{Algorithm, ClusterName, Heuristics, NodeId, RingId, TieBreaker, Vote};
 use std::sync::Arc;
@@ -89,36 +88,8 @@ pub struct ClusterSnapshot {
 impl Cluster {
     /// What can be seen of the cluster at `now`.
     pub fn snapshot(&self, now: Time) -> ClusterSnapshot {
-        let configured = self
-            .clients
-            .iter()
-            .map(|c| c.configured().len())
-            .max()
-            .unwrap_or(0);
-        let configured = u32::try_from(configured).unwrap_or(u32::MAX);
-        let mut warnings = Vec::new();
-        warnings.extend(quorum::warning(configured, self.algorithm));
-        if self.algorithm == Algorithm::Test {
-            warnings.push("the test algorithm gives every partition the vote".to_owned());
-        }
-        if self.clients.iter().any(|client| !client.peer.tls) {
-            warnings.push("a node is connected in clear text".to_owned());
-        }
-        let longest = self
-            .clients
-            .iter()
-            .map(|client| lease_time(client.heartbeat()))
-            .max();
-        if let Some(lease) = longest.filter(|lease| *lease > USUAL_SYNC_TIMEOUT) {
-            if self.policy.keeps_leases() {
-                warnings.push(format!(
-                    "a silently lost node's vote is withheld for {} s, longer than corosync waits \
-                     by default (sync_timeout 30 s)",
-                    lease.as_secs_f64().ceil()
-                ));
-            }
-        }
-        let as_a_whole = self.algorithm == Algorithm::FfSplit || self.decides_as_a_whole();
+        let facts = self.facts(now);
+        let as_a_whole = self.has_one_decision();
         ClusterSnapshot {
             name: self.name.clone(),
             algorithm: self.algorithm,
@@ -132,18 +103,9 @@ impl Cluster {
             },
             decided_ago: now.since(self.decision.at),
             waiting: self.decision.waiting.as_ref().map(ToString::to_string),
-            leases: self
-                .leases
-                .iter()
-                .filter(|lease| !lease.is_connected())
-                .map(|lease| LeaseSnapshot {
-                    node: lease.node,
-                    ring: lease.ring,
-                    remaining: lease.deadline().map(|deadline| deadline.since(now)),
-                })
-                .collect(),
-            arithmetic: quorum::arithmetic(configured, self.algorithm),
-            warnings,
+            leases: facts.leases.clone(),
+            arithmetic: facts.arithmetic(),
+            warnings: facts.warnings(),
         }
     }
 }

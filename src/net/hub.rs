@@ -5,6 +5,7 @@ use super::{Clock, lock};
 use crate::config::ClusterPolicies;
 use crate::engine::{Action, Cluster, ConnId, Time};
 use crate::telemetry;
+use crate::telemetry::observer::{Observer, Seen};
 use crate::wire::ClusterName;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -31,6 +32,7 @@ pub struct Hub {
     shards: Vec<Shard>,
     clusters: AtomicUsize,
     created: AtomicU64,
+    observer: Observer,
 }
 
 /// One cluster with the queues of its clients.
@@ -51,6 +53,8 @@ pub struct Guarded {
     retired: bool,
     /// The one timer that runs for it.
     timer: Option<Timer>,
+    /// What the observer remembers of it.
+    seen: Seen,
 }
 
 /// A task that wakes a cluster up, and when.
@@ -83,12 +87,26 @@ impl Hub {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             clusters: AtomicUsize::new(0),
             created: AtomicU64::new(0),
+            observer: Observer::new(),
         })
     }
 
     /// The clock that all clusters go by.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Who counts what the clusters do.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Runs `f` on the cluster of that name, if there is one that has clients or leases.
+    pub fn look<R>(&self, name: &ClusterName, f: impl FnOnce(&Cluster) -> R) -> Option<R> {
+        let cell = lock(self.shard(name)).get(name).cloned()?;
+        let guarded = lock(&cell.guarded);
+        let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
+        is_there.then(|| f(&guarded.cluster))
     }
 
     /// Runs `f` on the cluster of that name, which may be new and empty. The messages that it
@@ -161,6 +179,7 @@ impl Hub {
                 order: 0,
                 retired: false,
                 timer: None,
+                seen: Seen::default(),
             }),
         });
         shard.insert(name.clone(), cell.clone());
@@ -183,6 +202,9 @@ impl Hub {
         let mut actions = Vec::new();
         let was_empty = guarded.cluster.is_empty();
         let result = f(guarded, &mut actions);
+        let Guarded { cluster, seen, .. } = &mut **guarded;
+        self.observer
+            .cluster(cluster, seen, &actions, || self.clock.now());
         if was_empty && !guarded.cluster.is_empty() {
             guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
         }
