@@ -25,6 +25,7 @@ pub use settings::HttpSettings;
 
 use crate::net::server::Shared;
 use crate::telemetry::history::{History, Limits};
+use crate::telemetry::observer::Record;
 use state::State;
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How much less than votes the thread may insist on a processor (nice value).
 const NICE: i32 = 5;
@@ -89,6 +90,8 @@ impl Sidecar {
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
         let history = Arc::new(History::new(Limits::default()));
         let state = State::new(settings, shared, history.clone(), votes)?;
+        // Nothing that happens from here on is missed.
+        let records = first_records(&state);
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +104,7 @@ impl Sidecar {
             .name("status".to_owned())
             .spawn(move || {
                 yield_to_votes();
-                runtime.block_on(run(state, listener, stopped));
+                runtime.block_on(run(state, listener, records, stopped));
                 runtime.shutdown_timeout(GOODBYE);
             })
             .map_err(HttpError::Thread)?;
@@ -132,16 +135,20 @@ impl Sidecar {
     }
 }
 
+/// What happens from now on, after a first word.
+fn first_records(state: &State) -> Option<mpsc::Receiver<Record>> {
+    let started = format!("qarbiter {} started", env!("CARGO_PKG_VERSION"));
+    state.history.note("arbiter_started", started);
+    state.shared.hub.observer().records()
+}
+
 async fn run(
     state: Arc<State>,
     listener: Option<std::net::TcpListener>,
+    records: Option<mpsc::Receiver<Record>>,
     stopped: watch::Receiver<bool>,
 ) {
-    state.history.note(
-        "arbiter_started",
-        format!("qarbiter {} started", env!("CARGO_PKG_VERSION")),
-    );
-    if let Some(records) = state.shared.hub.observer().records() {
+    if let Some(records) = records {
         let history = state.history.clone();
         tokio::spawn(async move { history.keep(records).await });
     }

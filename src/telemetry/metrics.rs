@@ -7,6 +7,7 @@ use crate::engine::{CloseReason, LeaveCause, Verdict};
 use crate::tls::TlsError;
 use crate::wire::{Algorithm, ErrorCode};
 use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -120,6 +121,10 @@ impl Metrics {
     /// computed from their first change on.
     pub fn new() -> Self {
         let make = Maker(Registry::new());
+        let process = ProcessCollector::for_self();
+        if let Err(error) = make.0.register(Box::new(process)) {
+            tracing::error!("there are no metrics of the process: {error}");
+        }
         let errors = make.counters(
             "qarbiter_protocol_errors_total",
             "Messages of nodes that were refused, by error code of the protocol.",
