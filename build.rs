@@ -2,32 +2,31 @@
 
 use std::error::Error;
 
-const FILES: [&str; 2] = [
-    "proto/qarbiter/v1/status.proto",
+const FILES: [&str; 3] = [
     "proto/qarbiter/v1/event.proto",
+    "proto/qarbiter/v1/journal.proto",
+    "proto/qarbiter/v1/status.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let schema = protox::compile(FILES, ["proto"])?;
-    // JSON has the names of the schema, and leaves out what is missing.
-    let optional: Vec<String> = schema
+    let mut config = prost_build::Config::new();
+    // The journal is never shown as JSON.
+    let shown = schema
         .file
         .iter()
-        .flat_map(|file| &file.message_type)
-        .flat_map(|message| {
-            let of = message.name();
-            let fields = message.field.iter().filter(|field| field.proto3_optional());
-            fields.map(move |field| format!(".qarbiter.v1.{of}.{}", field.name()))
-        })
-        .collect();
-    let mut config = prost_build::Config::new();
-    config.message_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
-    for path in optional {
-        config.field_attribute(
-            path,
-            "#[serde(default, skip_serializing_if = \"Option::is_none\")]",
-        );
+        .filter(|file| !file.name().ends_with("journal.proto"));
+    for message in shown.flat_map(|file| &file.message_type) {
+        let path = format!(".qarbiter.v1.{}", message.name());
+        // JSON has the names of the schema, and leaves out what is missing.
+        for field in message.field.iter().filter(|field| field.proto3_optional()) {
+            config.field_attribute(
+                format!("{path}.{}", field.name()),
+                "#[serde(default, skip_serializing_if = \"Option::is_none\")]",
+            );
+        }
+        config.message_attribute(path, "#[derive(serde::Serialize, serde::Deserialize)]");
     }
     config.compile_fds(schema)?;
     Ok(())

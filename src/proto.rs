@@ -1,7 +1,7 @@
-//! The messages of `proto/qarbiter/v1`: what the HTTP API answers with and the history keeps.
+//! What leaves the process in a form with a schema: the messages of `proto/`.
 
-/// Version 1.
+/// The package `qarbiter.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod v1 {
-    #![allow(missing_docs, unreachable_pub, clippy::doc_markdown)] // made by prost
     include!(concat!(env!("OUT_DIR"), "/qarbiter.v1.rs"));
 }

@@ -9,8 +9,8 @@
 //! of two cores the server has the other. What the generator itself needs is shown beside the
 //! figures, because a storm can't be faster than whoever makes it.
 //!
-//! Needs Linux (/proc), `openssl` for RSA keys, and for `--server` root, `unshare` and `setpriv`,
-//! and where the identity is an NSS database `pk12util` (libnss3-tools).
+//! Needs Linux (/proc), `openssl` for RSA keys, root, `unshare` and `setpriv`, and `pk12util`
+//! (libnss3-tools) for servers that it starts.
 
 mod certificates;
 mod clusters;

@@ -103,12 +103,7 @@ impl Server {
     /// Its CA, certificate and key, in PEM.
     pub(crate) fn ca_pem(&self) -> Result<String, Failure> {
         let identity = self.dir.path().join("nssdb");
-        if identity.join("key4.db").exists() {
-            return shell(&mut Command::new("sh"), EXPORT, &[&identity]);
-        }
-        let file = identity.join("qarbiter-identity.pem");
-        std::fs::read_to_string(&file)
-            .map_err(|error| format!("{}: {error}", file.display()).into())
+        shell(&mut Command::new("sh"), EXPORT, &[&identity])
     }
 
     fn wait_until_it_listens(&mut self) -> Result<(), Failure> {

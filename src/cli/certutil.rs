@@ -5,7 +5,7 @@
 //!
 //! - A failure is never reported as success: the script prints `Certificate stored in` and exits
 //!   0 even when it stored nothing.
-//! - What only concerned NSS's own tool is not printed (its questions, the noise file).
+//! - What only concerned NSS's own tool is not printed (its questions).
 //! - The directory is `/etc/corosync/qnetd/nssdb`, as there, unless the environment variable
 //!   `QARBITER_STATE_DIR` names another. There is no option for it, so that every option letter
 //!   means, or is refused as, the same as there.
@@ -19,13 +19,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::pki::{Access, ClusterName, Store, StoreError};
+use crate::pki::{Access, ClusterName, Profile, ProfileError, Store, StoreError};
 
 /// Where the reference keeps its certificates.
 pub const DEFAULT_STATE_DIR: &str = "/etc/corosync/qnetd/nssdb";
 
 /// The environment variable that names another directory.
 pub const STATE_DIR_VARIABLE: &str = "QARBITER_STATE_DIR";
+
+/// The environment variable that says what kind of keys new identities have: `p256` or `rsa2048`.
+pub const KEY_TYPE_VARIABLE: &str = "QARBITER_KEY_TYPE";
+
+/// The environment variable that says for how many years new certificates are valid: 1 to 100.
+pub const VALID_YEARS_VARIABLE: &str = "QARBITER_VALID_YEARS";
 
 /// Far above any request; the ones that nodes make have 600 to 800 bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -55,6 +61,26 @@ pub fn main(program: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> E
             ExitCode::from(stop.code)
         }
     }
+}
+
+/// What new keys and certificates are like, by the process's environment.
+///
+/// # Errors
+/// [`ProfileError`] for values that are none.
+pub fn profile_from_env() -> Result<Profile, ProfileError> {
+    let value = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(|value| value.to_string_lossy().into_owned())
+    };
+    let mut profile = Profile::default();
+    if let Some(kind) = value(KEY_TYPE_VARIABLE) {
+        profile.key = kind.parse()?;
+    }
+    if let Some(years) = value(VALID_YEARS_VARIABLE) {
+        profile.valid_for = years.parse()?;
+    }
+    Ok(profile)
 }
 
 /// Why the tool ends without success. Bytes, because file names and options need not be UTF-8.
@@ -143,12 +169,20 @@ impl Tool<'_> {
         if Store::exists(self.directory)? {
             return Err(StoreError::AlreadyExists(self.directory.to_owned()).into());
         }
+        let profile = profile_from_env().map_err(environment)?;
         if !self.directory.is_dir() {
             writeln!(output, "Creating {}", self.directory.display())?;
         }
         writeln!(output, "Creating new key and cert db")?;
+        let noise = self.directory.join("noise.txt");
+        let which = if noise.exists() {
+            "Using existing"
+        } else {
+            "Creating new"
+        };
+        writeln!(output, "{which} noise file {}", noise.display())?;
         writeln!(output, "Creating new CA")?;
-        let store = Store::create(self.directory, access, SystemTime::now())?;
+        let store = Store::create(self.directory, access, profile, SystemTime::now())?;
         writeln!(
             output,
             "QNetd CA certificate is exported as {}",
@@ -194,25 +228,29 @@ impl Tool<'_> {
             Stop::failed("the cluster name is not valid UTF-8, so it cannot be in a certificate")
         })?;
         let name = ClusterName::new(name).map_err(Stop::failed)?;
+        let profile = profile_from_env().map_err(environment)?;
         writeln!(output, "Signing cluster certificate")?;
         let request = read_request(file).map_err(|error| {
             Stop::failed(format_args!("cannot read {}: {error}", file.display()))
         })?;
-        let signed =
-            store
-                .sign(&request, &name, SystemTime::now())
-                .map_err(|error| match error {
-                    StoreError::Request(_) | StoreError::OtherName { .. } => {
-                        Stop::failed(format_args!("{}: {error}", file.display()))
-                    }
-                    other => other.into(),
-                })?;
+        let signed = store
+            .sign(&request, &name, profile.valid_for, SystemTime::now())
+            .map_err(|error| match error {
+                StoreError::Request(_) | StoreError::OtherName { .. } => {
+                    Stop::failed(format_args!("{}: {error}", file.display()))
+                }
+                other => other.into(),
+            })?;
         // pcs takes the path from this line, the last one.
         output.write_all(b"Certificate stored in ")?;
         output.write_all(signed.path.as_os_str().as_bytes())?;
         output.write_all(b"\n")?;
         Ok(())
     }
+}
+
+fn environment(error: ProfileError) -> Stop {
+    Stop::failed(format_args!("{error} (in the environment)"))
 }
 
 fn read_request(file: &Path) -> io::Result<Vec<u8>> {

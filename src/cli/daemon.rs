@@ -4,12 +4,13 @@ use super::upkeep::{self, Reload, Upkeep};
 use crate::config::Settings;
 use crate::http::{HttpError, HttpSettings, Sidecar};
 use crate::ipc;
+use crate::journal;
 use crate::net::handshake::HandshakePool;
 use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
-use crate::pki::{Store, StoreError};
+use crate::pki::{ProfileError, Store, StoreError};
 use crate::telemetry::systemd;
 use crate::tls::{
     ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
@@ -28,6 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum StartError {
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
+    #[error("{0} (in the environment)")]
+    Profile(#[source] ProfileError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
     #[error("Another instance is running (it holds {path})", path = .0.display())]
@@ -90,7 +93,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         .build()?;
     runtime.block_on(async {
         // The clock must belong to the runtime that its timers run on.
-        let hub = Hub::new(Clock::start(), settings.policies.clone());
+        let hub = hub(&settings);
         let shared = Shared::new(Live::new(settings, tls), hub);
         let settings = shared.live().settings.clone();
         // The port first: where it is taken, no control socket is left behind.
@@ -112,6 +115,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         upkeep.stop();
         sidecar.stop();
         control.abort();
+        shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
             tracing::debug!("can't remove the control socket: {error}");
         }
@@ -136,6 +140,27 @@ fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
             Ok(Sidecar::start(&HttpSettings::off(), shared.clone(), votes)?)
         }
     }
+}
+
+/// The clusters, as the former process left them if it left anything.
+fn hub(settings: &Settings) -> Arc<Hub> {
+    let clock = Clock::start();
+    let policies = settings.policies.clone();
+    let (journal, restored) = match journal::open(&settings.data_dir, settings.port) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(
+                "there is no journal: {error}; the arbiter runs, but forgets who holds a vote when \
+                 it ends: make the directory writable for it, or choose another one (setting \
+                 data_dir)"
+            );
+            return Hub::new(clock, policies);
+        }
+    };
+    if let Some((doubt, wait)) = &restored.doubt {
+        tracing::warn!("{doubt}; no cluster gets its vote for {} s", wait.as_secs());
+    }
+    Hub::resume(clock, policies, journal, &restored)
 }
 
 pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings {

@@ -3,7 +3,7 @@
 use super::complain;
 use super::daemon::{self, Start, StartError};
 use crate::config::{Family, SettingError, Settings, advanced};
-use crate::pki::{Origin, Store};
+use crate::pki::{Origin, ServerNickname, Store};
 use crate::telemetry::log::{self, Sinks};
 use crate::wire::TlsSupport;
 use std::net::UdpSocket;
@@ -111,6 +111,8 @@ impl Serve {
             TlsSupport::Unsupported => None,
             _ => Some(Store::open_or_create(
                 &settings.identity_dir,
+                ServerNickname::default(),
+                super::certutil::profile_from_env().map_err(StartError::Profile)?,
                 SystemTime::now(),
             )?),
         };

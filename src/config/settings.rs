@@ -160,6 +160,8 @@ pub struct Settings {
     pub ipc_max_receive: usize,
     /// Longest answer on the control socket, bytes.
     pub ipc_max_send: usize,
+    /// Directory for what the daemon itself writes down.
+    pub data_dir: PathBuf,
     /// Detail in the log, `-d`.
     pub debug: bool,
 }
@@ -185,6 +187,7 @@ impl Default for Settings {
             ipc_max_clients: 10,
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
+            data_dir: PathBuf::from("/var/lib/qarbiter"),
             debug: false,
         }
     }
@@ -202,6 +205,7 @@ impl Settings {
     /// Keeps identity, lock and control socket in one directory.
     pub fn use_state_dir(&mut self, dir: &Path) {
         self.identity_dir = dir.to_owned();
+        self.data_dir = dir.to_owned();
         self.lock_file = dir.join("qarbiter.pid");
         self.socket = socket_in(dir);
     }

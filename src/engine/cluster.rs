@@ -2,10 +2,10 @@
 
 use super::algo::ffsplit;
 use super::client::{Client, HeartbeatCheck, Peer, Remembered, Todo};
-use super::explain::{Decision, Rule};
+use super::explain::{Decision, Partition, Rule};
 use super::ffsplit_sequence::Phase;
 use super::lease::{LeaseBook, LeaveCause, lease_time};
-use super::policy::ClusterPolicy;
+use super::policy::{ClusterPolicy, LostHolder};
 use super::time::{Time, earlier};
 use super::{Action, CloseReason, ConnId, Event, Grant};
 use crate::wire::{Algorithm, ClusterName, ErrorCode, Heuristics, NodeId, RingId, TieBreaker};
@@ -198,6 +198,45 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes up what was recorded before a restart (safety spec, section 4): everybody who was
+    /// granted the vote may still be casting it, for two heartbeat intervals from now at most: the
+    /// former process answered nothing later, and whatever of its answers is still under way is
+    /// followed by the end of the connection. `ended_before` of that time has passed if it is known
+    /// when the former process ended. The recorded partition is the previously active one.
+    pub fn restore(&mut self, now: Time, grant: &Grant, ended_before: Duration) {
+        self.epoch = self.epoch.max(grant.epoch);
+        self.algorithm = grant.algorithm;
+        if self.policy.is_safe() {
+            self.active = grant.partition.nodes.as_slice().into();
+        }
+        if !self.policy.keeps_leases() {
+            return;
+        }
+        let manual =
+            grant.algorithm != Algorithm::FfSplit && self.policy.lost_holder == LostHolder::Manual;
+        for (node, heartbeat_ms) in &grant.heartbeats {
+            let heartbeat = Duration::from_millis(u64::from(*heartbeat_ms));
+            let left = lease_time(heartbeat).saturating_sub(ended_before);
+            let deadline = (!manual).then(|| now + left);
+            let Partition { ring, nodes } = &grant.partition;
+            self.leases.restore(
+                *node,
+                *ring,
+                nodes.as_slice().into(),
+                grant.algorithm,
+                deadline,
+            );
+        }
+        self.last_grant = Some(grant.clone());
+    }
+
+    /// Records of before a restart are missing, so anybody may hold the vote until this moment.
+    pub fn holder_unknown(&mut self, until: Time) {
+        if self.policy.keeps_leases() {
+            self.leases.holder_unknown(until);
+        }
+    }
+
     /// The first client brings the algorithm; what was decided for an earlier set of clients is
     /// forgotten, except for leases.
     fn start(&mut self, algorithm: Algorithm, tie_breaker: TieBreaker) {
@@ -278,12 +317,18 @@ impl Cluster {
         node: NodeId,
         heartbeat_ms: Option<u32>,
         keep_active: Option<bool>,
+        out: &mut Vec<Action>,
     ) {
-        if let Some(client) = self.client_mut(node) {
-            client.heartbeat_ms = heartbeat_ms.unwrap_or(client.heartbeat_ms);
-            client.longest_heartbeat_ms = client.longest_heartbeat_ms.max(client.heartbeat_ms);
-            client.keep_active = keep_active.unwrap_or(client.keep_active);
-            client.check.options_set(now, client.pushes);
+        let Some(client) = self.client_mut(node) else {
+            return;
+        };
+        client.heartbeat_ms = heartbeat_ms.unwrap_or(client.heartbeat_ms);
+        let before = client.longest_heartbeat_ms;
+        client.longest_heartbeat_ms = before.max(client.heartbeat_ms);
+        client.keep_active = keep_active.unwrap_or(client.keep_active);
+        client.check.options_set(now, client.pushes);
+        if client.longest_heartbeat_ms > before {
+            self.record_longer_lease(node, out);
         }
     }
 

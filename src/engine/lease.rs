@@ -140,6 +140,37 @@ impl LeaseBook {
         });
     }
 
+    /// Takes up a lease of before a restart. Nothing is known about the holder's connection but
+    /// that it is gone.
+    pub fn restore(
+        &mut self,
+        node: NodeId,
+        ring: RingId,
+        membership: Arc<[NodeId]>,
+        algorithm: Algorithm,
+        deadline: Option<Time>,
+    ) {
+        self.release(node);
+        self.leases.push(Lease {
+            node,
+            ring,
+            membership,
+            algorithm,
+            holder: Holder::Lost { deadline },
+        });
+        self.merge_surplus();
+    }
+
+    /// Somebody may hold the vote, and nobody knows who: nobody gets it before this moment.
+    pub fn holder_unknown(&mut self, until: Time) {
+        let until = match self.merged {
+            Some(Merged { until: None }) => None,
+            Some(Merged { until: Some(other) }) => Some(other.max(until)),
+            None => Some(until),
+        };
+        self.merged = Some(Merged { until });
+    }
+
     /// `node`, which came back after we had lost it, is being pushed a NACK: from here on its answer
     /// counts, not the deadline of the connection before. If it is lost again, a new one begins.
     pub fn awaits_answer(&mut self, node: NodeId) {

@@ -29,7 +29,7 @@ pub mod time;
 pub use client::{Peer, Verdict};
 pub use cluster::{Cluster, Joining};
 pub use explain::{Decision, Partition, Rule, Waiting};
-pub use lease::LeaveCause;
+pub use lease::{LeaveCause, lease_time};
 pub use policy::{ClusterPolicy, LostHolder, Rules, SessionPolicy};
 pub use registry::Engine;
 pub use session::{Session, TlsView};

@@ -8,7 +8,7 @@ use super::lease::LeaveCause;
 use super::policy::{ClusterPolicy, SessionPolicy};
 use super::session::{Session, TlsView};
 use super::time::{Time, earlier};
-use super::{Action, ConnId};
+use super::{Action, ConnId, Grant};
 use crate::wire::{ClusterName, Frame};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,16 @@ impl Engine {
             sessions: BTreeMap::new(),
             clusters: BTreeMap::new(),
         }
+    }
+
+    /// Takes up what was recorded before a restart.
+    pub fn restore(&mut self, now: Time, grant: &Grant) {
+        let policy = self.cluster_policy;
+        self.clusters
+            .entry(grant.cluster.clone())
+            .or_insert_with(|| Cluster::new(grant.cluster.clone(), policy))
+            .restore(now, grant, std::time::Duration::ZERO);
+        self.forget(&grant.cluster);
     }
 
     /// A connection was accepted.

@@ -526,7 +526,13 @@ impl Session {
                 ..joined
             });
         }
-        cluster.set_options(now, joined.node, options.heartbeat_ms, options.keep_active);
+        cluster.set_options(
+            now,
+            joined.node,
+            options.heartbeat_ms,
+            options.keep_active,
+            out,
+        );
         let reply = Message::SetOptionReply {
             seq: options.seq,
             heartbeat_ms: options.heartbeat_ms,

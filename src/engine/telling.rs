@@ -144,7 +144,7 @@ impl Cluster {
             .clients
             .iter()
             .filter(|client| partition.nodes.contains(&client.node))
-            .map(|client| (client.node, client.heartbeat_ms))
+            .map(|client| (client.node, client.longest_heartbeat_ms))
             .collect();
         let same = self
             .last_grant
@@ -160,13 +160,36 @@ impl Cluster {
                 return;
             }
         }
-        self.epoch += 1;
         let grant = Grant {
             cluster: self.name.clone(),
             epoch: self.epoch,
             partition: partition.clone(),
             algorithm: self.algorithm,
             heartbeats,
+        };
+        self.record(grant, out);
+    }
+
+    /// A holder may cast for longer than was recorded when it got the vote.
+    pub(super) fn record_longer_lease(&mut self, node: NodeId, out: &mut Vec<Action>) {
+        let Some(ms) = self.client(node).map(|client| client.longest_heartbeat_ms) else {
+            return;
+        };
+        let Some(mut grant) = self.last_grant.clone().filter(|_| self.leases.holds(node)) else {
+            return;
+        };
+        match grant.heartbeats.get_mut(&node) {
+            Some(recorded) if *recorded < ms => *recorded = ms,
+            _ => return,
+        }
+        self.record(grant, out);
+    }
+
+    fn record(&mut self, grant: Grant, out: &mut Vec<Action>) {
+        self.epoch += 1;
+        let grant = Grant {
+            epoch: self.epoch,
+            ..grant
         };
         self.last_grant = Some(grant.clone());
         out.push(Action::Record(grant));

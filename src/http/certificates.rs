@@ -4,6 +4,7 @@ use crate::net::live::TlsState;
 use crate::net::server::Shared;
 use crate::proto::v1;
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -25,7 +26,6 @@ pub(super) fn list(shared: &Shared) -> Vec<v1::Certificate> {
 /// `None` for what can't be read; TLS would not have taken it into use.
 pub(crate) fn facts(der: &CertificateDer<'_>, role: &str) -> Option<v1::Certificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let fingerprint = ring::digest::digest(&ring::digest::SHA256, der);
     Some(v1::Certificate {
         role: role.to_owned(),
         subject: certificate.subject().to_string(),
@@ -33,7 +33,7 @@ pub(crate) fn facts(der: &CertificateDer<'_>, role: &str) -> Option<v1::Certific
         serial: hex(certificate.raw_serial()),
         not_before_unix: certificate.validity().not_before.timestamp(),
         not_after_unix: certificate.validity().not_after.timestamp(),
-        sha256: hex(fingerprint.as_ref()),
+        sha256: hex(&Sha256::digest(der)),
         key: key(&certificate),
     })
 }

@@ -1,6 +1,7 @@
 //! Whether the arbiter serves, and whether it is ready to.
 
 use super::certificates;
+use crate::journal;
 use crate::net::live::TlsState;
 use crate::net::server::Shared;
 use crate::proto::v1::{Check, Health};
@@ -24,6 +25,7 @@ pub async fn ready(shared: &Shared, votes: &Handle) -> Health {
         votes_run(votes).await,
         port(shared).await,
         certificates(shared),
+        journal(shared),
         control_socket(shared).await,
     ])
 }
@@ -137,6 +139,17 @@ fn valid(shared: &Shared) -> Result<String, String> {
         "loaded; the {} certificate is valid for {days} days",
         first.role
     ))
+}
+
+fn journal(shared: &Shared) -> Check {
+    let found = match shared.hub.journal_health() {
+        Some(journal::Health::Good) => Ok("what must survive a restart is written down".to_owned()),
+        Some(journal::Health::Failing(why)) => Err(format!(
+            "it can't be written, so votes stay where they are: {why}"
+        )),
+        None => Ok("there is none: a restart forgets who holds a vote".to_owned()),
+    };
+    check("journal", found)
 }
 
 async fn control_socket(shared: &Shared) -> Check {

@@ -7,6 +7,7 @@ use super::certificates;
 use super::state::State;
 use crate::engine::Time;
 use crate::engine::facts::ClusterFacts;
+use crate::journal::Health;
 use crate::wire::ClusterName;
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
 use prometheus::{TEXT_FORMAT, TextEncoder};
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::io;
 use std::pin::Pin;
@@ -80,8 +82,8 @@ fn label(name: &ClusterName) -> String {
     match shown {
         Some(text) => escaped(text),
         None => {
-            let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-            let start = digest.as_ref().iter().take(8);
+            let digest = Sha256::digest(name.as_bytes());
+            let start = digest.iter().take(8);
             let number = start.fold(0u64, |number, byte| number << 8 | u64::from(*byte));
             escaped(&format!("{name}#{number:016x}"))
         }
@@ -123,6 +125,15 @@ fn overall(state: &State) -> String {
     for (name, help, value) in gauges {
         head(&mut text, name, help);
         line(&mut text, name, "", value);
+    }
+    const JOURNAL: &str = "qarbiter_journal_up";
+    if let Some(health) = state.shared.hub.journal_health() {
+        head(
+            &mut text,
+            JOURNAL,
+            "Whether what must survive a restart can be written down.",
+        );
+        line(&mut text, JOURNAL, "", u8::from(health == Health::Good));
     }
     const EXPIRY: &str = "qarbiter_certificate_expiry_timestamp_seconds";
     let certificates = certificates::list(&state.shared);

@@ -3,12 +3,13 @@
 use super::outbox::{Closing, Outbox};
 use super::{Clock, lock};
 use crate::config::ClusterPolicies;
-use crate::engine::{Action, Cluster, ConnId, Time};
+use crate::engine::{Action, Cluster, ConnId, Grant, LostHolder, Time};
+use crate::journal::{Health, Journal, Restored};
 use crate::telemetry;
 use crate::telemetry::observer::{Observer, Seen};
-use crate::wire::ClusterName;
-use std::collections::HashMap;
+use crate::wire::{Algorithm, ClusterName, Message};
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,6 +34,11 @@ pub struct Hub {
     clusters: AtomicUsize,
     created: AtomicU64,
     observer: Observer,
+    records: AtomicU64,
+    /// What a restart must not forget; without it everything is forgotten.
+    journal: Mutex<Option<Journal>>,
+    /// Records of before the start are missing: new clusters wait until then.
+    doubt_until: Option<Time>,
 }
 
 /// One cluster with the queues of its clients.
@@ -55,6 +61,16 @@ pub struct Guarded {
     timer: Option<Timer>,
     /// What the observer remembers of it.
     seen: Seen,
+    /// A record is being written; what must not leave before it is.
+    held: Option<Held>,
+}
+
+/// What waits for a record.
+#[derive(Debug)]
+struct Held {
+    /// Number of the record, of all that this hub made.
+    record: u64,
+    actions: VecDeque<Action>,
 }
 
 /// A task that wakes a cluster up, and when.
@@ -78,9 +94,38 @@ impl Drop for Timer {
 pub struct TooManyClusters;
 
 impl Hub {
-    /// A hub without clusters.
+    /// A hub without clusters and without a memory.
     pub fn new(clock: Clock, policies: ClusterPolicies) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(clock, policies, None, None))
+    }
+
+    /// A hub that goes on where the former one was, and writes down what the next one must know.
+    /// To be called on a runtime, which the clusters' timers run on.
+    pub fn resume(
+        clock: Clock,
+        policies: ClusterPolicies,
+        journal: Journal,
+        restored: &Restored,
+    ) -> Arc<Self> {
+        let now = clock.now();
+        let doubt_until = restored.doubt.as_ref().map(|(_, wait)| now + *wait);
+        let hub = Arc::new(Self::with(clock, policies, Some(journal), doubt_until));
+        for grant in &restored.grants {
+            // There is room: the former hub had no more clusters than this one may have.
+            let _ = hub.with_cluster(&grant.cluster, |guarded, _| {
+                guarded.cluster.restore(now, grant, restored.ended_before);
+            });
+        }
+        hub
+    }
+
+    fn with(
+        clock: Clock,
+        policies: ClusterPolicies,
+        journal: Option<Journal>,
+        doubt_until: Option<Time>,
+    ) -> Self {
+        Self {
             clock,
             policies: Mutex::new(policies),
             hasher: RandomState::new(),
@@ -88,7 +133,21 @@ impl Hub {
             clusters: AtomicUsize::new(0),
             created: AtomicU64::new(0),
             observer: Observer::new(),
-        })
+            records: AtomicU64::new(0),
+            journal: Mutex::new(journal),
+            doubt_until,
+        }
+    }
+
+    /// Whether what happens is written down, and can be.
+    pub fn journal_health(&self) -> Option<Health> {
+        lock(&self.journal).as_ref().map(Journal::health)
+    }
+
+    /// Ends the journal in good order. What is decided afterwards is not written down any more.
+    pub fn end_journal(&self) {
+        let journal = lock(&self.journal).take();
+        drop(journal);
     }
 
     /// The clock that all clusters go by.
@@ -172,14 +231,19 @@ impl Hub {
         if self.clusters.load(Ordering::Relaxed) >= MAX_CLUSTERS {
             return Err(TooManyClusters);
         }
+        let mut cluster = Cluster::new(name.clone(), lock(&self.policies).policy(name));
+        if let Some(until) = self.doubt_until.filter(|until| *until > self.clock.now()) {
+            cluster.holder_unknown(until);
+        }
         let cell = Arc::new(Cell {
             guarded: Mutex::new(Guarded {
-                cluster: Cluster::new(name.clone(), lock(&self.policies).policy(name)),
+                cluster,
                 members: Vec::new(),
                 order: 0,
                 retired: false,
                 timer: None,
                 seen: Seen::default(),
+                held: None,
             }),
         });
         shard.insert(name.clone(), cell.clone());
@@ -208,7 +272,7 @@ impl Hub {
         if was_empty && !guarded.cluster.is_empty() {
             guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
         }
-        let rest = guarded.deliver(actions);
+        let rest = self.deliver(guarded, actions);
         if guarded.cluster.is_forgettable() {
             self.retire(cell, guarded);
         } else {
@@ -228,6 +292,11 @@ impl Hub {
         {
             shard.remove(name);
             self.clusters.fetch_sub(1, Ordering::Relaxed);
+            if guarded.cluster.policy().keeps_leases() {
+                if let Some(journal) = &*lock(&self.journal) {
+                    journal.clear(name.clone());
+                }
+            }
         }
     }
 
@@ -251,6 +320,79 @@ impl Hub {
             at,
             task: task.abort_handle(),
         });
+    }
+
+    /// Carries out what concerns clients, in order. What is behind a record waits for it. Returns
+    /// the rest.
+    fn deliver(self: &Arc<Self>, guarded: &mut Guarded, actions: Vec<Action>) -> Vec<Action> {
+        let mut rest = Vec::new();
+        for action in actions {
+            match action {
+                Action::Event(_) | Action::StartTls { .. } => rest.push(action),
+                // Whoever has not joined is told nothing that depends on a grant.
+                Action::Send { to: conn, .. } | Action::Close { conn, .. }
+                    if guarded.outbox(conn).is_none() =>
+                {
+                    rest.push(action);
+                }
+                action if guarded.held.is_some() && !is_heartbeat(&action) => guarded.hold(action),
+                Action::Record(grant) => {
+                    rest.push(Action::Record(grant.clone()));
+                    self.record(guarded, grant);
+                }
+                Action::Send { to, message } => {
+                    if let Some(outbox) = guarded.outbox(to) {
+                        outbox.push(message.encode());
+                    }
+                }
+                Action::Close { conn, reason } => {
+                    if let Some(outbox) = guarded.outbox(conn) {
+                        outbox.close(Closing::Engine(reason));
+                    }
+                }
+            }
+        }
+        rest
+    }
+
+    fn record(self: &Arc<Self>, guarded: &mut Guarded, grant: Grant) {
+        let policy = *guarded.cluster.policy();
+        let journal = lock(&self.journal);
+        let Some(journal) = journal.as_ref().filter(|_| policy.keeps_leases()) else {
+            return;
+        };
+        // No time limit makes up for a record that a power failure took.
+        let durable =
+            policy.lost_holder == LostHolder::Manual && grant.algorithm != Algorithm::FfSplit;
+        let record = self.records.fetch_add(1, Ordering::Relaxed);
+        guarded.held = Some(Held {
+            record,
+            actions: VecDeque::new(),
+        });
+        let (hub, name) = (Arc::downgrade(self), grant.cluster.clone());
+        journal.record(grant, durable, move || {
+            if let Some(hub) = hub.upgrade() {
+                hub.recorded(&name, record);
+            }
+        });
+    }
+
+    /// A grant was written down: what waited for it leaves, up to the next one.
+    fn recorded(self: &Arc<Self>, name: &ClusterName, record: u64) {
+        let cell = lock(self.shard(name)).get(name).cloned();
+        let Some(cell) = cell else { return };
+        let mut guarded = lock(&cell.guarded);
+        if guarded
+            .held
+            .as_ref()
+            .is_none_or(|held| held.record != record)
+        {
+            return;
+        }
+        let held = guarded.held.take().map(|held| held.actions);
+        let rest = self.deliver(&mut guarded, held.unwrap_or_default().into());
+        drop(guarded);
+        telemetry::events::report(&rest, "");
     }
 
     fn fire(self: &Arc<Self>, cell: &Arc<Cell>, at: Time) {
@@ -283,23 +425,23 @@ impl Guarded {
         self.members.retain(|(member, _)| *member != conn);
     }
 
-    /// Puts messages into the queues of the cluster's clients. Returns what is not for them.
-    fn deliver(&mut self, actions: Vec<Action>) -> Vec<Action> {
-        let mut rest = Vec::new();
-        for action in actions {
-            match action {
-                Action::Send { to, message } => match self.outbox(to) {
-                    Some(outbox) => outbox.push(message.encode()),
-                    None => rest.push(Action::Send { to, message }),
-                },
-                Action::Close { conn, reason } => match self.outbox(conn) {
-                    Some(outbox) => outbox.close(Closing::Engine(reason)),
-                    None => rest.push(Action::Close { conn, reason }),
-                },
-                other => rest.push(other),
+    /// Keeps an action until the record before it is written. A client for whom too much is kept
+    /// is closed, like one that does not read.
+    fn hold(&mut self, action: Action) {
+        let Some(held) = &mut self.held else { return };
+        if let Action::Send { to, .. } = &action {
+            let to = *to;
+            let is_for_it =
+                |action: &&Action| matches!(action, Action::Send { to: other, .. } if *other == to);
+            let waiting = held.actions.iter().filter(is_for_it).count();
+            if let Some(outbox) = self.outbox(to).filter(|outbox| waiting >= outbox.limit()) {
+                outbox.close(Closing::QueueFull);
+                return;
             }
         }
-        rest
+        if let Some(held) = &mut self.held {
+            held.actions.push_back(action);
+        }
     }
 
     fn outbox(&self, conn: ConnId) -> Option<&Arc<Outbox>> {
@@ -308,6 +450,15 @@ impl Guarded {
             .find(|(member, _)| *member == conn)
             .map(|(_, outbox)| outbox)
     }
+}
+
+/// The answer to a heartbeat depends on no grant, and a client that misses it gives up.
+fn is_heartbeat(action: &Action) -> bool {
+    let message = match action {
+        Action::Send { message, .. } => message,
+        _ => return false,
+    };
+    matches!(message, Message::EchoReply { .. })
 }
 
 #[cfg(test)]
@@ -363,11 +514,11 @@ mod tests {
         })
         .unwrap();
         for heartbeat_ms in (100_000..120_000).rev().step_by(10) {
-            hub.with_cluster(&name, |guarded, _| {
+            hub.with_cluster(&name, |guarded, actions| {
                 let before = guarded.cluster.poll_timeout().unwrap();
                 guarded
                     .cluster
-                    .set_options(now, NODE, Some(heartbeat_ms), None);
+                    .set_options(now, NODE, Some(heartbeat_ms), None, actions);
                 assert!(guarded.cluster.poll_timeout().unwrap() < before);
             })
             .unwrap();

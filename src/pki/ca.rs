@@ -12,7 +12,7 @@
 //! extensions: they keep a node's key from passing as the arbiter and the other way round. Stock
 //! nodes and the stock daemon accept them (provisioning spec 3.3).
 //!
-//! Keys made here are P-256, which takes no time on the smallest machine; NSS refuses Ed25519.
+//! Keys made here are of the kinds of [`KeyKind`]; NSS refuses Ed25519.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,14 +21,18 @@ use rcgen::string::PrintableString;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PublicKeyData, SerialNumber, date_time_ymd,
+    PublicKeyData, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::EncodePrivateKey;
+use rsa::rand_core::OsRng;
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::csr::ClusterRequest;
 use super::name::ClusterName;
+use super::profile::{KeyKind, Profile, Years};
 
 /// Common name of the CA.
 pub const CA_NAME: &str = "QNet CA";
@@ -45,8 +49,8 @@ pub const CLOCK_FLOOR: u64 = 1_767_225_600;
 /// before [`CLOCK_FLOOR`].
 pub const CLOCK_CEILING: u64 = 4_102_444_800;
 
-/// The reference's 1200 months.
-const VALIDITY_YEARS: i32 = 100;
+/// As the reference.
+const RSA_BITS: usize = 2048;
 
 /// Certificates are valid from this long before they are made, because the clocks of the nodes
 /// differ from ours.
@@ -76,6 +80,24 @@ pub enum CaError {
         /// The subject of the one that should have signed it.
         issuer: String,
     },
+    /// A certificate that does not allow its key to issue others.
+    #[error("the certificate of `{subject}` is not a certificate authority's")]
+    NotAnAuthority {
+        /// The certificate's subject.
+        subject: String,
+    },
+    /// The issuer's name would not be what the nodes know, byte for byte.
+    #[error(
+        "the CA's name `{subject}` is encoded in a way that cannot be repeated, \
+         so that nodes would not recognize what this CA issues"
+    )]
+    Name {
+        /// The CA's subject.
+        subject: String,
+    },
+    /// An RSA key could not be made.
+    #[error("the RSA key could not be made: {0}")]
+    Rsa(String),
     /// The dates cannot be expressed.
     #[error("the certificate's dates cannot be calculated from the clock's time")]
     Dates,
@@ -117,25 +139,62 @@ impl KeyedCertificate {
         Ok(())
     }
 
-    /// Checks that another certificate's key signed this one.
+    /// Checks that the CA's key signed this certificate.
     ///
     /// # Errors
     /// [`CaError::Damaged`] or [`CaError::OtherIssuer`].
-    pub fn check_issued_by(&self, issuer: &Self) -> Result<(), CaError> {
-        let certificate = parse(&self.certificate)?;
-        let issuer = parse(&issuer.certificate)?;
-        certificate
-            .verify_signature(Some(issuer.public_key()))
-            .map_err(|_| CaError::OtherIssuer {
-                subject: certificate.subject().to_string(),
-                issuer: issuer.subject().to_string(),
-            })
+    pub fn check_issued_by(&self, issuer: &CertificateDer<'_>) -> Result<(), CaError> {
+        check_issued_by(&self.certificate, issuer)
     }
+}
 
-    /// Certificate and key as PEM.
-    pub(super) fn to_pem(&self) -> String {
-        let key = encode("PRIVATE KEY", self.key.secret_pkcs8_der());
-        to_pem(&self.certificate) + &key
+/// Checks that the CA's key signed a certificate.
+pub(super) fn check_issued_by(
+    certificate: &CertificateDer<'_>,
+    issuer: &CertificateDer<'_>,
+) -> Result<(), CaError> {
+    let certificate = parse(certificate)?;
+    let issuer = parse(issuer)?;
+    let named = certificate.issuer().as_raw() == issuer.subject().as_raw();
+    let signed = certificate.verify_signature(Some(issuer.public_key()));
+    if named && signed.is_ok() {
+        Ok(())
+    } else {
+        Err(CaError::OtherIssuer {
+            subject: certificate.subject().to_string(),
+            issuer: issuer.subject().to_string(),
+        })
+    }
+}
+
+impl Clone for KeyedCertificate {
+    fn clone(&self) -> Self {
+        Self {
+            certificate: self.certificate.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+/// Makes a key.
+fn new_key(kind: KeyKind) -> Result<KeyPair, CaError> {
+    match kind {
+        KeyKind::P256 => Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?),
+        KeyKind::Rsa2048 => {
+            let failed = |error: &dyn std::fmt::Display| CaError::Rsa(error.to_string());
+            let made = RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(|error| failed(&error))?;
+            let (modulus, exponent) = (made.n().clone(), made.e().clone());
+            let mut primes = made.primes().to_vec();
+            // ring refuses keys of which the first prime is not the larger one.
+            primes.sort_by(|one, other| other.cmp(one));
+            let sorted =
+                RsaPrivateKey::from_components(modulus, exponent, made.d().clone(), primes)
+                    .map_err(|error| failed(&error))?;
+            let document = sorted.to_pkcs8_der().map_err(|error| failed(&error))?;
+            Ok(KeyPair::try_from(&PrivatePkcs8KeyDer::from(
+                document.as_bytes(),
+            ))?)
+        }
     }
 }
 
@@ -151,9 +210,10 @@ impl Authority {
     ///
     /// # Errors
     /// [`CaError::Make`] or [`CaError::Dates`].
-    pub fn generate(serial: u64, now: SystemTime) -> Result<Self, CaError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params(CA_NAME, serial, now)?;
+    pub fn generate(kind: KeyKind, serial: u64, now: SystemTime) -> Result<Self, CaError> {
+        let key = new_key(kind)?;
+        // Nodes cannot be given another CA without being joined again.
+        let mut params = params(CA_NAME, serial, Years::REFERENCE, now)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?.der().clone();
@@ -167,9 +227,15 @@ impl Authority {
     /// it so (provisioning spec, trap T5).
     ///
     /// # Errors
-    /// Those of [`KeyedCertificate::check`].
+    /// Those of [`KeyedCertificate::check`], and [`CaError::NotAnAuthority`].
     pub fn load(keyed: KeyedCertificate) -> Result<Self, CaError> {
         keyed.check()?;
+        let certificate = parse(&keyed.certificate)?;
+        if !certificate.is_ca() {
+            return Err(CaError::NotAnAuthority {
+                subject: certificate.subject().to_string(),
+            });
+        }
         let issuer = Issuer::from_ca_cert_der(&keyed.certificate, KeyPair::try_from(&keyed.key)?)?;
         Ok(Self { keyed, issuer })
     }
@@ -183,13 +249,18 @@ impl Authority {
     /// Makes the server's key and certificate.
     ///
     /// # Errors
-    /// [`CaError::Make`] or [`CaError::Dates`].
-    pub fn issue_server(&self, serial: u64, now: SystemTime) -> Result<KeyedCertificate, CaError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params(SERVER_NAME, serial, now)?;
+    /// [`CaError::Make`], [`CaError::Rsa`], [`CaError::Name`] or [`CaError::Dates`].
+    pub fn issue_server(
+        &self,
+        profile: Profile,
+        serial: u64,
+        now: SystemTime,
+    ) -> Result<KeyedCertificate, CaError> {
+        let key = new_key(profile.key)?;
+        let mut params = params(SERVER_NAME, serial, profile.valid_for, now)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Ok(KeyedCertificate {
-            certificate: params.signed_by(&key, &self.issuer)?.der().clone(),
+            certificate: self.issue(params, &key)?,
             key: PrivatePkcs8KeyDer::from(key.serialize_der()),
         })
     }
@@ -199,18 +270,34 @@ impl Authority {
     /// out.
     ///
     /// # Errors
-    /// [`CaError::Make`] or [`CaError::Dates`].
+    /// [`CaError::Make`], [`CaError::Name`] or [`CaError::Dates`].
     pub fn issue_cluster(
         &self,
-        request: &ClusterRequest,
+        key: &SubjectPublicKeyInfo,
         name: &ClusterName,
         serial: u64,
+        valid_for: Years,
         now: SystemTime,
     ) -> Result<CertificateDer<'static>, CaError> {
-        let mut params = params(name.as_str(), serial, now)?;
+        let mut params = params(name.as_str(), serial, valid_for, now)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = params.signed_by(request.public_key(), &self.issuer)?;
-        Ok(certificate.der().clone())
+        self.issue(params, key)
+    }
+
+    fn issue(
+        &self,
+        params: CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let issued = params.signed_by(key, &self.issuer)?.der().clone();
+        let own = parse(&self.keyed.certificate)?;
+        if parse(&issued)?.issuer().as_raw() == own.subject().as_raw() {
+            Ok(issued)
+        } else {
+            Err(CaError::Name {
+                subject: own.subject().to_string(),
+            })
+        }
     }
 }
 
@@ -219,7 +306,9 @@ pub(super) fn serial_of(certificate: &CertificateDer<'_>) -> Result<Option<u64>,
     Ok(u64::try_from(&parse(certificate)?.serial).ok())
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
+pub(super) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, CaError> {
     let (rest, parsed) = X509Certificate::from_der(certificate)
         .map_err(|error| CaError::Damaged(error.to_string()))?;
     if rest.is_empty() {
@@ -231,7 +320,12 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>,
 
 /// What all our certificates have in common: `CN=name` and nothing else in the subject
 /// (provisioning spec 1.2), number, dates, version 3.
-fn params(name: &str, serial: u64, now: SystemTime) -> Result<CertificateParams, CaError> {
+fn params(
+    name: &str,
+    serial: u64,
+    valid_for: Years,
+    now: SystemTime,
+) -> Result<CertificateParams, CaError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params
@@ -241,7 +335,7 @@ fn params(name: &str, serial: u64, now: SystemTime) -> Result<CertificateParams,
     params.not_before = date_time_ymd(1970, 1, 1) + valid_from(now);
     params.not_after = params
         .not_before
-        .replace_year(params.not_before.year() + VALIDITY_YEARS)
+        .replace_year(params.not_before.year() + i32::from(valid_for.get()))
         .map_err(|_| CaError::Dates)?;
     Ok(params)
 }
@@ -291,7 +385,7 @@ mod tests {
 
     #[test]
     fn the_ca_has_the_profile_of_the_spec() {
-        let ca = Authority::generate(101, at(NOW)).unwrap();
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
         let certificate = parse(&ca.keyed().certificate).unwrap();
         assert_eq!(certificate.version().0, 2, "2 encodes version 3");
         assert_eq!(certificate.subject().to_string(), "CN=QNet CA");
@@ -309,8 +403,8 @@ mod tests {
 
     #[test]
     fn the_server_certificate_has_no_alternative_name() {
-        let ca = Authority::generate(101, at(NOW)).unwrap();
-        let server = ca.issue_server(102, at(NOW)).unwrap();
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
+        let server = ca.issue_server(Profile::default(), 102, at(NOW)).unwrap();
         server.check().unwrap();
         let certificate = parse(&server.certificate).unwrap();
         let issuer = parse(&ca.keyed().certificate).unwrap();
@@ -325,7 +419,7 @@ mod tests {
 
     #[test]
     fn validity_is_a_hundred_years_from_yesterday() {
-        let ca = Authority::generate(101, at(NOW)).unwrap();
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
         // 2126-11-22 03:00 UTC.
         assert_eq!(validity(&ca), (1_795_316_400, 4_950_990_000));
         // RFC 5280: GeneralizedTime from 2050 on. Tag, length and text of the date.
@@ -339,10 +433,27 @@ mod tests {
     }
 
     #[test]
+    fn validity_is_as_long_as_asked_for() {
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
+        for years in [1, 20, 100] {
+            let profile = Profile {
+                valid_for: Years::try_from(years).unwrap(),
+                ..Profile::default()
+            };
+            let server = ca.issue_server(profile, 102, at(NOW)).unwrap();
+            let validity = parse(&server.certificate).unwrap().validity().clone();
+            let start = validity.not_before.to_datetime();
+            let end = validity.not_after.to_datetime();
+            assert_eq!(end.year() - start.year(), i32::from(years));
+            assert_eq!(end.date().ordinal(), start.date().ordinal());
+        }
+    }
+
+    #[test]
     fn an_unset_clock_does_not_get_into_the_certificates() {
         // 1970, the second before the floor, the ceiling, and the year 9999.
         for clock in [0, CLOCK_FLOOR - 1, CLOCK_CEILING, 253_402_300_799] {
-            let ca = Authority::generate(101, at(clock)).unwrap();
+            let ca = Authority::generate(KeyKind::P256, 101, at(clock)).unwrap();
             // 2026-01-01 to 2126-01-01.
             assert_eq!(validity(&ca), (1_767_225_600, 4_922_899_200), "{clock}");
         }
@@ -357,7 +468,7 @@ mod tests {
     #[test]
     fn a_leap_day_keeps_its_date() {
         // 2028-03-01 12:00 UTC, so that the backdated start is February 29.
-        let ca = Authority::generate(101, at(1_835_524_800)).unwrap();
+        let ca = Authority::generate(KeyKind::P256, 101, at(1_835_524_800)).unwrap();
         // 2028-02-29 12:00 to 2128-02-29 12:00.
         assert_eq!(validity(&ca), (1_835_438_400, 4_991_112_000));
     }
@@ -370,7 +481,7 @@ mod tests {
             (256, &[0x01, 0x00]),
             (u64::MAX, &[0, 255, 255, 255, 255, 255, 255, 255, 255]),
         ] {
-            let ca = Authority::generate(serial, at(NOW)).unwrap();
+            let ca = Authority::generate(KeyKind::P256, serial, at(NOW)).unwrap();
             let certificate = &ca.keyed().certificate;
             assert_eq!(parse(certificate).unwrap().raw_serial(), encoded);
             assert_eq!(serial_of(certificate).unwrap(), Some(serial));
@@ -379,8 +490,8 @@ mod tests {
 
     #[test]
     fn a_key_of_another_certificate_is_noticed() {
-        let ca = Authority::generate(101, at(NOW)).unwrap();
-        let server = ca.issue_server(102, at(NOW)).unwrap();
+        let ca = Authority::generate(KeyKind::P256, 101, at(NOW)).unwrap();
+        let server = ca.issue_server(Profile::default(), 102, at(NOW)).unwrap();
         let mixed = KeyedCertificate {
             certificate: ca.keyed().certificate.clone(),
             key: server.key,

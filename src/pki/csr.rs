@@ -6,6 +6,7 @@ use rcgen::SubjectPublicKeyInfo;
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
@@ -106,6 +107,15 @@ impl ClusterRequest {
     }
 }
 
+/// The public key of a certificate, if a new certificate may be issued for it.
+pub(super) fn key_of(
+    certificate: &X509Certificate<'_>,
+) -> Result<SubjectPublicKeyInfo, RequestError> {
+    let key = certificate.public_key();
+    check_key(key)?;
+    SubjectPublicKeyInfo::from_der(key.raw).map_err(|_| RequestError::UnknownKey)
+}
+
 fn der(input: &[u8]) -> Result<CertificateSigningRequestDer<'_>, RequestError> {
     // A DER request is a SEQUENCE, which no PEM file starts with: 0x30 is the digit zero.
     if input.first() == Some(&0x30) {
@@ -157,7 +167,8 @@ fn bit_length(big_endian: &[u8]) -> usize {
     }
 }
 
-fn check_algorithm(algorithm: &Oid<'_>) -> Result<(), RequestError> {
+/// Whether a signature of this kind proves anything and is known here.
+pub(super) fn check_algorithm(algorithm: &Oid<'_>) -> Result<(), RequestError> {
     const ECDSA_WITH_SHA1: Oid<'static> = x509_parser::der_parser::oid!(1.2.840.10045.4.1);
     const MD5_WITH_RSA: Oid<'static> = x509_parser::der_parser::oid!(1.2.840.113549.1.1.4);
     let strong = [
@@ -179,7 +190,8 @@ fn check_algorithm(algorithm: &Oid<'_>) -> Result<(), RequestError> {
     Err(RequestError::UnknownSignature(algorithm.to_id_string()))
 }
 
-fn common_name(subject: &X509Name<'_>) -> Result<String, RequestError> {
+/// The one common name of a subject.
+pub(super) fn common_name(subject: &X509Name<'_>) -> Result<String, RequestError> {
     let mut names = subject.iter_common_name();
     match (names.next().map(|name| name.as_str()), names.next()) {
         (Some(Ok(name)), None) => Ok(name.to_owned()),

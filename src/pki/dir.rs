@@ -20,8 +20,7 @@ pub enum Access {
     Owner,
     /// The group may read: `corosync-qnetd-certutil -G`.
     GroupRead,
-    /// The group may read, and write the directory and the serial number:
-    /// `corosync-qnetd-certutil` without `-G`.
+    /// The group may read and write: `corosync-qnetd-certutil` without `-G`.
     GroupWrite,
 }
 
@@ -34,17 +33,20 @@ impl Access {
         })
     }
 
-    /// Mode of the file with the private keys. It is only ever replaced, so that no one needs
-    /// to write into it.
-    pub(super) fn private(self) -> Mode {
-        Mode::from_raw_mode(match self {
-            Self::Owner => 0o600,
-            Self::GroupRead | Self::GroupWrite => 0o640,
-        })
+    /// Who has access to what is in a directory of this mode.
+    fn of_directory(mode: Mode) -> Self {
+        if mode.contains(Mode::WGRP) {
+            Self::GroupWrite
+        } else if mode.contains(Mode::RGRP) {
+            Self::GroupRead
+        } else {
+            Self::Owner
+        }
     }
 
-    /// Mode of the file with the last serial number.
-    pub(super) fn shared(self) -> Mode {
+    /// Mode of the files with the keys and of what goes with them, the reference's
+    /// (provisioning spec 2.2).
+    pub(crate) fn files(self) -> Mode {
         Mode::from_raw_mode(match self {
             Self::Owner => 0o600,
             Self::GroupRead => 0o640,
@@ -68,14 +70,14 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open identity directory.
 #[derive(Debug)]
-pub(super) struct IdentityDir {
+pub(crate) struct IdentityDir {
     path: PathBuf,
     descriptor: OwnedFd,
 }
 
 /// The right to change the directory; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _descriptor: OwnedFd,
 }
 
@@ -106,7 +108,7 @@ impl DirError {
 
 impl IdentityDir {
     /// Opens an existing directory.
-    pub(super) fn open(path: &Path) -> Result<Self, DirError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DirError> {
         let descriptor =
             open_directory(path).map_err(|error| DirError::new("open", path, error))?;
         Ok(Self {
@@ -118,7 +120,7 @@ impl IdentityDir {
     /// Opens the directory and makes it first if it does not exist. A new one gets the owner of
     /// the directory around it, as the reference does it, so that root prepares what an
     /// unprivileged daemon uses.
-    pub(super) fn open_or_create(path: &Path, access: Access) -> Result<Self, DirError> {
+    pub(crate) fn open_or_create(path: &Path, access: Access) -> Result<Self, DirError> {
         let around = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -140,17 +142,17 @@ impl IdentityDir {
     }
 
     /// Where a file of this directory is.
-    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// The directory itself.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Waits until no other process changes the directory.
-    pub(super) fn lock(&self) -> Result<Lock, DirError> {
+    pub(crate) fn lock(&self) -> Result<Lock, DirError> {
         self.lock_within(LOCK_PATIENCE)
     }
 
@@ -192,7 +194,7 @@ impl IdentityDir {
     }
 
     /// Whether the directory has an entry of this name.
-    pub(super) fn contains(&self, name: &str) -> Result<bool, DirError> {
+    pub(crate) fn contains(&self, name: &str) -> Result<bool, DirError> {
         match rustix::fs::statat(&self.descriptor, name, AtFlags::empty()) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -200,8 +202,59 @@ impl IdentityDir {
         }
     }
 
+    /// Who has access to the directory.
+    pub(crate) fn access(&self) -> Result<Access, DirError> {
+        let status = rustix::fs::fstat(&self.descriptor)
+            .map_err(|error| DirError::new("examine", &self.path, error))?;
+        Ok(Access::of_directory(Mode::from_raw_mode(status.st_mode)))
+    }
+
+    /// The permission bits of a file.
+    pub(crate) fn mode_of(&self, name: &str) -> Result<Mode, DirError> {
+        let status = rustix::fs::statat(&self.descriptor, name, AtFlags::empty())
+            .map_err(|error| DirError::new("examine", self.path_of(name), error))?;
+        Ok(Mode::from_raw_mode(status.st_mode))
+    }
+
+    /// Demands that a file may be read, without opening it: closing it again would end the locks
+    /// that another thread has on it.
+    pub(crate) fn demand_readable(&self, name: &str) -> Result<(), DirError> {
+        let access = rustix::fs::Access::READ_OK;
+        rustix::fs::accessat(&self.descriptor, name, access, AtFlags::EACCESS)
+            .map_err(|error| DirError::new("read", self.path_of(name), error))
+    }
+
+    /// The names of all entries that are valid UTF-8, in no order.
+    pub(crate) fn names(&self) -> Result<Vec<String>, DirError> {
+        let failed = |error| DirError::new("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Gives a file another name, in the place of what had it, if the file exists.
+    pub(crate) fn rename(&self, _lock: &Lock, from: &str, to: &str) -> Result<(), DirError> {
+        match rustix::fs::renameat(&self.descriptor, from, &self.descriptor, to) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(DirError::new("rename", self.path_of(from), error)),
+        }
+    }
+
+    /// Removes a file, if it exists.
+    pub(crate) fn remove(&self, _lock: &Lock, name: &str) -> Result<(), DirError> {
+        match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(DirError::new("remove", self.path_of(name), error)),
+        }
+    }
+
     /// The contents of a file of at most `limit` bytes and its mode; `None` if there is none.
-    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<(Vec<u8>, Mode)>, DirError> {
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<(Vec<u8>, Mode)>, DirError> {
         let failed = |error: io::Error| DirError::new("read", self.path_of(name), error);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&self.descriptor, name, flags, Mode::empty()) {
@@ -223,7 +276,7 @@ impl IdentityDir {
 
     /// Writes a file, or replaces it, so that readers and a power failure see the old contents or
     /// the new, never a part. Owner and group become those of the directory.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         _lock: &Lock,
         name: &str,
@@ -324,7 +377,7 @@ mod tests {
         let path = around.path().join("db");
         let dir = IdentityDir::open_or_create(&path, Access::GroupRead).unwrap();
         let lock = dir.lock().unwrap();
-        dir.write(&lock, "a", b"1", Access::GroupRead.private())
+        dir.write(&lock, "a", b"1", Access::GroupRead.files())
             .unwrap();
         for entry in [path.clone(), path.join("a")] {
             let found = entry.metadata().unwrap();
@@ -342,7 +395,7 @@ mod tests {
         symlink(&victim, path.join("a")).unwrap();
         symlink(&victim, path.join(TEMPORARY)).unwrap();
         let lock = dir.lock().unwrap();
-        dir.write(&lock, "a", b"new", Access::Owner.private())
+        dir.write(&lock, "a", b"new", Access::Owner.files())
             .unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
         assert_eq!(std::fs::read(path.join("a")).unwrap(), b"new");

@@ -10,12 +10,15 @@
 //! - [`csr`] reads and checks certificate requests,
 //! - [`name`] says which cluster names may have a certificate,
 //! - [`profile`] says what new keys and certificates are like,
-//! - [`store`] keeps the identity on disk; nothing else knows the names of its files.
+//! - [`store`] keeps the identity on disk; nothing else knows the names of its files,
+//! - [`nss`] is the format in which it does,
+//! - [`watch`] notices when it has changed.
 
 pub mod ca;
 pub mod csr;
-mod dir;
+pub(crate) mod dir;
 pub mod name;
+pub mod nss;
 pub mod profile;
 pub mod store;
 pub mod watch;
@@ -23,4 +26,7 @@ pub mod watch;
 pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};
 pub use profile::{KeyKind, Profile, ProfileError, Years};
-pub use store::{Origin, ServerIdentity, SignedCluster, Store, StoreError};
+pub use store::{
+    Origin, RenewedServer, ServerIdentity, ServerNickname, SignedCluster, Store, StoreError,
+};
+pub use watch::Stamp;

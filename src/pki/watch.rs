@@ -5,8 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::nss;
+use super::store::FORMER;
+
 /// The files that make up an identity.
-const FILES: [&str; 3] = ["cert9.db", "key4.db", "qarbiter-identity.pem"];
+const FILES: [&str; 3] = [nss::CERTIFICATES, nss::KEYS, FORMER];
 
 /// What tells two states of the identity's files apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,5 +49,34 @@ impl From<&Metadata> for FileStamp {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_change_is_noticed_and_nothing_else() {
+        let around = tempfile::tempdir().unwrap();
+        let path = around.path();
+        assert_eq!(Stamp::of(&path.join("none")).unwrap(), None);
+        fs::write(path.join("key4.db"), "k").unwrap();
+        fs::write(path.join("cert9.db"), "c").unwrap();
+        let first = Stamp::of(path).unwrap();
+        assert!(first.is_some());
+        fs::write(path.join("cluster-a.crt"), "other").unwrap();
+        assert_eq!(Stamp::of(path).unwrap(), first);
+        // Same length, written in place and by renaming.
+        for change in ["cert9.db", "key4.db"] {
+            let before = Stamp::of(path).unwrap();
+            fs::write(path.join("new"), "x").unwrap();
+            fs::rename(path.join("new"), path.join(change)).unwrap();
+            assert_ne!(Stamp::of(path).unwrap(), before, "{change}");
+        }
+        let before = Stamp::of(path).unwrap();
+        fs::write(path.join("cert9.db"), "longer").unwrap();
+        assert_ne!(Stamp::of(path).unwrap(), before);
     }
 }

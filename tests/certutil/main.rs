@@ -13,6 +13,10 @@
     reason = "a test that meets something unexpected fails there"
 )]
 
+mod databases;
+mod disk;
+mod keys;
+mod legacy;
 mod nodes;
 mod requests;
 mod robust;

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
+use pem::Pem;
+use qarbiter::pki::Store;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsage};
@@ -23,10 +25,18 @@ fn joined(name: &str) -> Sandbox {
     sandbox
 }
 
+/// Our server certificate.
+fn server_certificate(sandbox: &Sandbox) -> CertificateDer<'static> {
+    Store::open(&sandbox.db())
+        .unwrap()
+        .server()
+        .certificate
+        .clone()
+}
+
 /// Imports our server certificate into the node's database, as what a peer would have sent.
 fn show_server_to_node(sandbox: &Sandbox) {
-    let identity = sandbox.db().join("qarbiter-identity.pem");
-    let server = CertificateDer::from_pem_file(&identity).unwrap();
+    let server = server_certificate(sandbox);
     fs::write(sandbox.outside("/etc/corosync/server.der"), &server).unwrap();
     sandbox
         .run(
@@ -139,8 +149,7 @@ fn webpki_accepts_both_chains_for_their_purpose_only() {
     let cluster = |sandbox: &Sandbox| {
         CertificateDer::from(fs::read(sandbox.db().join("cluster-Alpha.crt")).unwrap())
     };
-    let server = sandbox.db().join("qarbiter-identity.pem");
-    let server = CertificateDer::from_pem_file(server).unwrap();
+    let server = server_certificate(&sandbox);
     let (as_client, as_server) = (
         ExtendedKeyUsage::client_auth(),
         ExtendedKeyUsage::server_auth(),
@@ -167,8 +176,12 @@ impl Drop for Killed {
 #[test]
 fn a_handshake_with_the_nodes_library_succeeds_in_both_tls_versions() {
     let sandbox = joined("Alpha");
-    // openssl takes the first certificate and the first key of the file: the server's.
-    let identity = "/etc/corosync/qnetd/nssdb/qarbiter-identity.pem";
+    let identity = "/etc/corosync/server.pem";
+    let store = Store::open(&sandbox.db()).unwrap();
+    let key = Pem::new("PRIVATE KEY", store.server().key.secret_pkcs8_der());
+    let certificate = Pem::new("CERTIFICATE", store.server().certificate.to_vec());
+    let text = pem::encode_many(&[certificate, key]);
+    fs::write(sandbox.outside(identity), text).unwrap();
     let mut server = sandbox.command("openssl");
     server
         .args(["s_server", "-accept", "127.0.0.1:0"])

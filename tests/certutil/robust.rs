@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::sandbox::{Sandbox, Whose, access_of, ours_in};
+use crate::sandbox::{access_of, ours_in};
 
 /// Ours, working in a directory of its own.
 fn ours(program: &Path, state: &Path, arguments: &[&str]) -> Command {
@@ -106,7 +106,7 @@ fn a_killed_call_leaves_nothing_half_done() {
         std::thread::sleep(Duration::from_micros(100 * attempt));
         child.kill().unwrap();
         child.wait().unwrap();
-        let complete = state.join("qarbiter-identity.pem").exists();
+        let complete = state.join("cert9.db").exists();
         if complete {
             completed += 1;
         } else if state.exists() {
@@ -167,27 +167,31 @@ fn the_unprivileged_owner_of_the_directory_can_do_everything() {
 }
 
 #[test]
-fn a_database_of_the_reference_is_not_touched() {
-    let theirs = Sandbox::new(Whose::Theirs);
-    theirs.certutil(&["-i"]).ok();
+fn a_key_that_may_not_be_read_is_said_to_be() {
     let around = tempfile::tempdir().unwrap();
-    let program = ours_in(around.path());
-    let before = fs::read_dir(theirs.db()).unwrap().count();
-    let again = run(ours(&program, &theirs.db(), &["-i"]));
-    assert_eq!(again.status.code(), Some(1));
+    fs::set_permissions(around.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = around.path().join("corosync-qnetd-certutil");
+    fs::copy(env!("CARGO_BIN_EXE_qarbiter"), &program).unwrap();
+    let state = around.path().join("state");
     let request = request(around.path(), "A");
-    let refused = run(ours(
-        &program,
-        &theirs.db(),
-        &["-s", "-c", &request, "-n", "A"],
-    ));
-    assert_eq!(refused.status.code(), Some(1));
-    let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        text.contains("NSS database of the C corosync-qnetd"),
-        "{text}"
-    );
-    assert_eq!(fs::read_dir(theirs.db()).unwrap().count(), before);
+    let sign = ["-s", "-c", &request, "-n", "A"];
+    assert!(run(ours(&program, &state, &["-i"])).status.success());
+    for file in ["key4.db", "cert9.db"] {
+        // The directory and everything but this file are the user's.
+        for entry in fs::read_dir(&state).unwrap() {
+            chown(entry.unwrap().path(), Some(4711), Some(4712)).unwrap();
+        }
+        chown(&state, Some(4711), Some(4712)).unwrap();
+        chown(state.join(file), Some(0), Some(0)).unwrap();
+        let mut command = ours(&program, &state, &sign);
+        command.uid(4711).gid(4712);
+        let refused = run(command);
+        assert_eq!(refused.status.code(), Some(1));
+        let text = String::from_utf8(refused.stderr).unwrap();
+        let reason = format!("{file}: Permission denied");
+        assert!(text.contains(&reason), "{text}");
+        assert!(!state.join("cluster-A.crt").exists());
+    }
 }
 
 #[test]

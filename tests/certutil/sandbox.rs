@@ -80,7 +80,12 @@ impl Sandbox {
 
     /// A command that will see the sandbox.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let ours = match self.whose {
+        self.command_with(self.whose, program)
+    }
+
+    /// The same with the server's tool of a choice.
+    fn command_with(&self, whose: Whose, program: &str) -> Command {
+        let ours = match whose {
             Whose::Theirs => "",
             Whose::Ours => OURS,
         };
@@ -110,6 +115,19 @@ impl Sandbox {
     /// Runs the server's tool.
     pub(crate) fn certutil(&self, arguments: &[&str]) -> Outcome {
         self.run(CERTUTIL, arguments)
+    }
+
+    /// Runs the server's tool of a choice.
+    pub(crate) fn certutil_of(&self, whose: Whose, arguments: &[&str]) -> Outcome {
+        let mut command = self.command_with(whose, CERTUTIL);
+        command.args(arguments).output().unwrap().into()
+    }
+
+    /// Initializes with ours, with keys of a kind.
+    pub(crate) fn initialize_ours(&self, kind: &str) -> Outcome {
+        let mut command = self.command_with(Whose::Ours, CERTUTIL);
+        let command = command.arg("-i").env("QARBITER_KEY_TYPE", kind);
+        command.output().unwrap().into()
     }
 
     /// Makes a node's request with the real tool and returns its path in the sandbox.

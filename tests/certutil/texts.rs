@@ -16,14 +16,12 @@ fn assert_same(theirs: &Sandbox, ours: &Sandbox, arguments: &[&str]) -> Outcome 
     found
 }
 
-/// What the reference prints for `-i` about things that we do not have: the seed file and the
-/// questions of NSS's tool, which share a line with what it prints next.
+/// What the reference prints for `-i` without the questions of NSS's tool.
 fn without_nss_talk(stdout: &str) -> String {
     stdout
         .lines()
         .filter(|line| {
-            !line.contains("noise file")
-                && !line.starts_with("Is this a CA certificate")
+            !line.starts_with("Is this a CA certificate")
                 && !line.starts_with("Enter the path length constraint")
         })
         .map(|line| format!("{line}\n"))
@@ -116,20 +114,32 @@ fn initializing_says_and_leaves_the_same() {
         let (expected, found) = both(&theirs, &ours, group_bit);
         assert_eq!((found.code, expected.code), (0, 0), "{expected:?}");
         assert_eq!(found.stdout, without_nss_talk(&expected.stdout));
-        assert_eq!(found.stdout.lines().count(), 4);
+        assert_eq!(found.stdout.lines().count(), 5);
         assert_eq!(found.stderr, "");
 
-        for file in ["", "serial.txt", "qnetd-cacert.crt"] {
+        for file in [
+            "",
+            "cert9.db",
+            "key4.db",
+            "pkcs11.txt",
+            "pwdfile.txt",
+            "noise.txt",
+            "serial.txt",
+            "qnetd-cacert.crt",
+        ] {
             assert_eq!(
                 access_of(&ours.db().join(file)),
                 access_of(&theirs.db().join(file)),
                 "{group_bit:?}: {file}"
             );
         }
-        let serial = |sandbox: &Sandbox| fs::read(sandbox.db().join("serial.txt")).unwrap();
-        assert_eq!(serial(&ours), serial(&theirs));
-        let (mode, uid, gid) = access_of(&ours.db().join("qarbiter-identity.pem"));
-        assert_eq!((mode, uid, gid), (0o640, 4711, 4712));
+        for file in ["serial.txt", "pkcs11.txt", "pwdfile.txt"] {
+            let read = |sandbox: &Sandbox| fs::read(sandbox.db().join(file)).unwrap();
+            assert_eq!(read(&ours), read(&theirs), "{file}");
+        }
+        let noise = fs::read_to_string(ours.db().join("noise.txt")).unwrap();
+        assert_eq!(noise.len(), 41);
+        assert!(noise.trim_end().chars().all(|c| c.is_ascii_hexdigit()));
     }
 }
 
@@ -140,12 +150,15 @@ fn an_existing_directory_is_not_announced() {
     for sandbox in [&theirs, &ours] {
         fs::create_dir(sandbox.db()).unwrap();
         fs::write(sandbox.db().join("serial.txt"), "200\n").unwrap();
+        fs::write(sandbox.db().join("noise.txt"), "seed of an admin\n").unwrap();
     }
     let (expected, found) = both(&theirs, &ours, &["-i"]);
     assert_eq!(found.stdout, without_nss_talk(&expected.stdout));
     for sandbox in [&theirs, &ours] {
         let serial = fs::read_to_string(sandbox.db().join("serial.txt")).unwrap();
         assert_eq!(serial, "202\n", "a leftover number is continued");
+        let noise = fs::read_to_string(sandbox.db().join("noise.txt")).unwrap();
+        assert_eq!(noise, "seed of an admin\n");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use qarbiter::client::{Connection, Node, NodeSettings};
-use qarbiter::pki::{ClusterName as CertificateName, Store};
+use qarbiter::pki::{ClusterName as CertificateName, Store, Years};
 use qarbiter::tls::config::client_config;
 use qarbiter::tls::{ClientSettings, Identity};
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
@@ -35,7 +35,7 @@ pub(crate) fn foreign_certificates(
     params.distinguished_name.push(DnType::CommonName, cluster);
     let request = params.serialize_request(&key).unwrap();
     let name = CertificateName::new(cluster).unwrap();
-    let signed = issuer.sign(request.der(), &name, SystemTime::now());
+    let signed = issuer.sign(request.der(), &name, Years::DEFAULT, SystemTime::now());
     let identity = Identity {
         chain: vec![signed.unwrap().der, issuer.identity().ca],
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
@@ -141,10 +141,11 @@ pub(crate) fn ids(nodes: &[u32]) -> Vec<NodeId> {
     nodes.iter().copied().map(NodeId).collect()
 }
 
-/// Waits until every node has handled what was sent to it. Twice: what one confirms can make the
-/// arbiter tell another something.
+/// Waits until every node has handled what was sent to it. Several times: what one confirms can
+/// make the arbiter tell another something, after a moment in which it writes that down.
 pub(crate) async fn settle(nodes: &mut [Node]) {
-    for _ in 0..3 {
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
         for node in nodes.iter_mut() {
             in_time(node.heartbeat()).await.unwrap();
         }

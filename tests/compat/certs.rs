@@ -31,23 +31,12 @@ cp -a /etc/corosync/qnetd/nssdb "$2/nssdb"
 openssl x509 -inform DER -in "$2/nssdb/cluster-Signed.crt" -out "$2/signed.crt"
 "#;
 
-/// Takes the CA's key out of the server's store, to sign what the tool would never sign: out of an NSS database, or
-/// else the one private key in a PEM file that belongs to the CA certificate.
+/// Takes the CA's key out of the server's database, to sign what the tool would never sign.
 const EXPORT_CA_KEY: &str = r#"
 set -e
 openssl x509 -in "$1/nssdb/qnetd-cacert.crt" -out "$1/ca.crt"
-if [ -e "$1/nssdb/key4.db" ]; then
-    pk12util -d "$1/nssdb" -k "$1/nssdb/pwdfile.txt" -n "QNet CA" -W "" -o "$1/ca.p12"
-    openssl pkcs12 -in "$1/ca.p12" -nodes -nocerts -passin pass: | openssl pkey -out "$1/ca.key"
-else
-    cat "$1"/nssdb/*.pem | awk -v out="$1/key" '/BEGIN.*PRIVATE KEY/ { n++ } /PRIVATE KEY/, /END/ { print > (out n) }'
-    for key in "$1"/key*; do
-        if [ "$(openssl pkey -in "$key" -pubout)" = "$(openssl x509 -in "$1/ca.crt" -noout -pubkey)" ]; then
-            mv "$key" "$1/ca.key"
-        fi
-    done
-    test -e "$1/ca.key"
-fi
+pk12util -d "$1/nssdb" -k "$1/nssdb/pwdfile.txt" -n "QNet CA" -W "" -o "$1/ca.p12"
+openssl pkcs12 -in "$1/ca.p12" -nodes -nocerts -passin pass: | openssl pkey -out "$1/ca.key"
 "#;
 
 /// Dates before and after now need `openssl ca`; everything else is simpler without it.

@@ -134,7 +134,7 @@ fn a_split_is_seen_in_numbers() {
 #[test]
 fn what_strangers_do_is_counted_by_reason() {
     let arbiter = Arbiter::start();
-    // ECHO_REQUEST (type 8) before anything else.
+    // ECHO_REQUEST (type 8) without the options that it needs.
     let mut stranger = std::net::TcpStream::connect(arbiter.votes).unwrap();
     stranger.write_all(&[0, 8, 0, 0, 0, 0]).unwrap();
     stranger.shutdown(std::net::Shutdown::Write).unwrap();
@@ -146,7 +146,7 @@ fn what_strangers_do_is_counted_by_reason() {
         assert!(begin.elapsed() < crate::lab::PATIENCE);
     }
     let all = series(&arbiter);
-    let error = "qarbiter_protocol_errors_total{code=\"11\",error=\"InitRequired\"}";
+    let error = "qarbiter_protocol_errors_total{code=\"9\",error=\"ErrorDecodingMsg\"}";
     assert_eq!(all[error], 1.0, "{all:?}");
     assert!(
         !all.keys().any(|name| name.contains("ring")),

@@ -92,6 +92,22 @@ impl Ledger {
         self.reported.remove(&node);
     }
 
+    /// The server was started anew. What it wrote down before may be older than what it knew, so
+    /// it may wait for more than this.
+    pub(crate) fn restarted(&mut self, setup: &Setup) {
+        let endless =
+            setup.algorithm != Algorithm::FfSplit && setup.policy.lost_holder == LostHolder::Manual;
+        for given in self.given.values_mut() {
+            if let Some(last) = self.answered.get(&given.conn) {
+                given.deadline = (!endless).then_some(last + setup.lease());
+            }
+            given.closed = false;
+        }
+        self.answered.clear();
+        self.reported.clear();
+        self.nacks.clear();
+    }
+
     /// The server sends an ACK.
     ///
     /// # Errors

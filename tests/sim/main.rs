@@ -98,6 +98,16 @@ fn without_leases_a_silent_loss_votes_twice() {
     });
 }
 
+/// Teeth: an arbiter that remembers nothing is found (H2, safety spec, section 2).
+#[test]
+fn without_a_journal_a_restart_votes_twice() {
+    find_violation(2000, Kind::DoubleVote, |setup| {
+        setup.algorithm = Algorithm::FfSplit;
+        setup.nodes = 2;
+        setup.journal = false;
+    });
+}
+
 /// Teeth: the double vote L19 of the reference is found (algorithms spec, A2).
 #[test]
 fn the_rules_of_the_reference_vote_twice_with_lms() {

@@ -52,6 +52,11 @@ impl Pipe {
         self.ended = true;
     }
 
+    /// The sender's machine is gone, and with it what had not arrived.
+    pub(crate) fn lose(&mut self) {
+        self.items.clear();
+    }
+
     /// The next item, if it has arrived.
     pub(crate) fn pop(&mut self, now: u64) -> Option<Item> {
         let due = self.items.front().is_some_and(|(at, _)| *at <= now);

@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     /// Whether votequorum counts the last vote of a client process that was killed until the
     /// device timeout (safety spec, section 1), or forgets it at once.
     pub(crate) killed_vote_counts: bool,
+    /// Whether the arbiter finds its records when it is started anew.
+    pub(crate) journal: bool,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             token: 1000,
             max_delay: 5,
             killed_vote_counts: false,
+            journal: true,
         }
     }
 
@@ -102,6 +105,8 @@ pub(crate) enum Fault {
     Drop(usize),
     /// The server's system reports that the node's link is lost.
     NetworkLost(usize),
+    /// The arbiter is started anew: its process was killed, or (true) its machine lost power.
+    Restart(bool),
 }
 
 impl Fault {
@@ -109,7 +114,7 @@ impl Fault {
     pub(crate) fn decode(setup: &Setup, kind: u8, which: u8, detail: u16) -> Self {
         let nodes = setup.nodes as usize;
         let node = usize::from(which) % nodes;
-        match kind % 20 {
+        match kind % 22 {
             0..=3 => Self::Split((0..nodes).map(|i| part(which, detail, i, nodes)).collect()),
             4 => Self::Reform(node),
             5..=7 => Self::Cut(node, Cut::Both),
@@ -129,6 +134,7 @@ impl Fault {
             17 if setup.algorithm != Algorithm::TwoNodeLms => Self::Reload(detail % 2 == 0),
             18 => Self::Drop(node),
             19 => Self::NetworkLost(node),
+            20 | 21 => Self::Restart(kind % 22 == 21),
             _ => Self::Mend(node),
         }
     }
@@ -180,6 +186,17 @@ impl Plan {
             faults,
             boot_all,
         }
+    }
+
+    /// Whether a client may never learn that the arbiter was gone: a quorate lms client with
+    /// wait_for_all sends no more heartbeats once one was not answered, keeps its vote, and waits
+    /// for an end of the connection that a machine without power can't send.
+    pub(crate) fn may_leave_a_client_deaf(&self) -> bool {
+        let power_loss = |(_, fault): &(u64, Fault)| *fault == Fault::Restart(true);
+        let setup = &self.setup;
+        setup.algorithm == Algorithm::Lms
+            && setup.wait_for_all
+            && self.faults.iter().any(power_loss)
     }
 
     /// When the faults are over.

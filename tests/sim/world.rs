@@ -8,8 +8,10 @@ use crate::network::{Conn, Item, Path, Way};
 use crate::oracle;
 use crate::plan::{Plan, Setup};
 use crate::rng::Rng;
-use qarbiter::engine::{Action, ConnId, Engine, LeaveCause, SessionPolicy, Time, TlsView};
-use qarbiter::wire::{ErrorCode, FrameDecoder, Message, NodeId, RingId, TlsSupport, Vote};
+use qarbiter::engine::{Action, ConnId, Engine, Grant, LeaveCause, SessionPolicy, Time, TlsView};
+use qarbiter::wire::{
+    ClusterName, ErrorCode, FrameDecoder, Message, NodeId, RingId, TlsSupport, Vote,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -87,6 +89,8 @@ pub(crate) struct World<'a> {
     queue: BTreeMap<(u64, u64, u64), Event>,
     serial: u64,
     engine: Engine,
+    /// The last record of each cluster.
+    journal: BTreeMap<ClusterName, Grant>,
     pub(crate) nodes: Vec<Node>,
     paths: Vec<Path>,
     conns: BTreeMap<u64, Conn>,
@@ -120,14 +124,18 @@ pub(crate) fn run(plan: &Plan, checks: Checks, tracing: bool) -> Result<Stats, F
     }
 }
 
+fn new_engine(setup: &Setup) -> Engine {
+    let sessions = SessionPolicy {
+        tls: TlsSupport::Unsupported,
+        client_cert_required: false,
+        ..SessionPolicy::default()
+    };
+    Engine::new(sessions, setup.policy)
+}
+
 impl<'a> World<'a> {
     fn new(plan: &'a Plan, checks: Checks, tracing: bool) -> Self {
         let setup = &plan.setup;
-        let sessions = SessionPolicy {
-            tls: TlsSupport::Unsupported,
-            client_cert_required: false,
-            ..SessionPolicy::default()
-        };
         let count = setup.nodes as usize;
         Self {
             plan,
@@ -136,7 +144,8 @@ impl<'a> World<'a> {
             now: 0,
             queue: BTreeMap::new(),
             serial: 0,
-            engine: Engine::new(sessions, setup.policy),
+            engine: new_engine(setup),
+            journal: BTreeMap::new(),
             nodes: (1..=setup.nodes).map(|id| Node::new(setup, id)).collect(),
             paths: vec![Path::UP; count],
             conns: BTreeMap::new(),
@@ -206,7 +215,7 @@ impl<'a> World<'a> {
             let next = next.unwrap_or(end);
             if next >= end {
                 self.now = end;
-                if self.checks.liveness {
+                if self.checks.liveness && !self.plan.may_leave_a_client_deaf() {
                     if let Err(what) = oracle::check(&self.plan.setup, &self.nodes) {
                         self.fail(Kind::Liveness, what);
                     }
@@ -445,7 +454,10 @@ impl<'a> World<'a> {
                         self.note(|| format!("decision: {decision}"));
                     }
                 }
-                Action::StartTls { .. } | Action::Record(_) => {}
+                Action::Record(grant) => {
+                    self.journal.insert(grant.cluster.clone(), grant);
+                }
+                Action::StartTls { .. } => {}
             }
         }
     }

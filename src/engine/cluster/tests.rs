@@ -155,7 +155,7 @@ fn a_shorter_heartbeat_does_not_shorten_the_lease() {
     join(&mut cluster, at(0), 1, 1, Algorithm::Lms);
     sees(&mut cluster, at(0), 1, 9, &[1]);
     cluster.heard(at(0), NodeId(1));
-    cluster.set_options(at(100), NodeId(1), Some(1000), None);
+    cluster.set_options(at(100), NodeId(1), Some(1000), None, &mut Vec::new());
     cluster.leave(at(1600), NodeId(1), LeaveCause::DeadPeer, &mut Vec::new());
     // The answer at 100 ms, up to one interval on its way, and the lease of the longer interval.
     assert_eq!(cluster.poll_timeout(), Some(at(100 + 8000 + 17_600)));

@@ -1,9 +1,9 @@
 //! What goes wrong, and the rings that follow from it.
 
-use super::{Event, World};
+use super::{Event, World, new_engine};
 use crate::network::{Path, Way};
 use crate::plan::{Cut, Fault};
-use qarbiter::engine::LeaveCause;
+use qarbiter::engine::{LeaveCause, Time};
 use qarbiter::wire::RingId;
 
 impl World<'_> {
@@ -89,6 +89,36 @@ impl World<'_> {
             }
             Fault::Drop(i) => self.server_loses(*i, LeaveCause::Dropped),
             Fault::NetworkLost(i) => self.server_loses(*i, LeaveCause::NetworkLost),
+            Fault::Restart(power) => self.restart(*power),
+        }
+    }
+
+    /// The arbiter forgets everything but what was recorded. Clients learn of it at once, or, if
+    /// its machine lost power, when they next send something.
+    fn restart(&mut self, power: bool) {
+        let open: Vec<u64> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.server_open)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in open {
+            if let Some(connection) = self.conns.get_mut(&conn) {
+                connection.server_open = false;
+                if power {
+                    connection.from_arbiter.lose();
+                }
+            }
+            if !power {
+                self.end(conn, Way::FromArbiter);
+            }
+        }
+        self.ledger.restarted(&self.plan.setup);
+        self.engine = new_engine(&self.plan.setup);
+        if self.plan.setup.journal {
+            for grant in self.journal.values() {
+                self.engine.restore(Time::from_millis(self.now), grant);
+            }
         }
     }
 

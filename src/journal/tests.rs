@@ -1,0 +1,202 @@
+//! What survives what.
+
+use super::*;
+use crate::engine::Partition;
+use crate::wire::{Algorithm, NodeId, RingId};
+use std::fs;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+fn system(boot: &str, uptime_s: u64) -> System {
+    System {
+        boot: boot.to_owned(),
+        machine: "machine".to_owned(),
+        uptime: Duration::from_secs(uptime_s),
+    }
+}
+
+fn grant(cluster: &str, epoch: u64) -> Grant {
+    Grant {
+        cluster: ClusterName::new(cluster.as_bytes()),
+        epoch,
+        partition: Partition {
+            ring: RingId::new(1, 4 * epoch),
+            nodes: vec![NodeId(1), NodeId(2)],
+        },
+        algorithm: Algorithm::Lms,
+        heartbeats: [(NodeId(1), 8000), (NodeId(2), 10_000)].into(),
+    }
+}
+
+/// Opens, writes grants, and waits until they are written.
+fn write(dir: &Path, system: &System, grants: &[Grant]) -> Journal {
+    let (journal, _) = open_on(dir, 1, system).unwrap();
+    for grant in grants {
+        let (sender, written) = channel();
+        journal.record(grant.clone(), false, move || sender.send(()).unwrap());
+        written.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+    journal
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("grants-1.journal")
+}
+
+/// What a killed process leaves: the file as it is, in another directory.
+fn killed(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(file(dir), file(copy.path())).unwrap();
+    copy
+}
+
+fn read(dir: &Path, system: &System) -> Restored {
+    open_on(dir, 1, system).unwrap().1
+}
+
+#[test]
+fn the_last_grant_of_each_cluster_is_there_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = system("a", 500);
+    let grants = [grant("x", 1), grant("y", 1), grant("x", 2)];
+    let journal = write(dir.path(), &here, &grants);
+    journal.clear(ClusterName::new(b"y"));
+    journal.record(grant("z", 1), true, || {});
+    drop(journal);
+    let restored = read(killed(dir.path()).path(), &here);
+    assert_eq!(restored.grants, [grant("x", 2), grant("z", 1)]);
+    assert_eq!(restored.doubt, None);
+}
+
+#[test]
+fn how_a_process_ended_says_what_may_be_missing() {
+    let lease = lease_time(Duration::from_secs(10));
+    let seconds = Duration::from_secs;
+    let power_loss = |left| Some((Doubt::PowerLoss, left));
+    let cases = [
+        // Boot and uptime of the next process, whether the first ended in good order.
+        (system("a", 500), false, None),
+        (system("b", 500), true, None),
+        (system("b", 500), false, None),
+        (system("b", 5), false, power_loss(lease - seconds(5))),
+        (
+            System {
+                machine: "other".to_owned(),
+                ..system("b", 500)
+            },
+            false,
+            power_loss(lease),
+        ),
+        (
+            System {
+                boot: String::new(),
+                ..system("", 5)
+            },
+            false,
+            power_loss(lease - seconds(5)),
+        ),
+    ];
+    for (next, in_good_order, doubt) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = write(dir.path(), &system("a", 400), &[grant("x", 1)]);
+        let copy = killed(dir.path());
+        drop(journal);
+        let dir = if in_good_order { &dir } else { &copy };
+        let restored = read(dir.path(), &next);
+        assert_eq!(restored.grants, [grant("x", 1)]);
+        assert_eq!(restored.doubt, doubt, "{next:?}");
+    }
+}
+
+#[test]
+fn time_since_an_orderly_end_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(write(dir.path(), &System::current(), &[grant("x", 1)]));
+    let mut later = System::current();
+    later.uptime += Duration::from_secs(10);
+    let passed = read(dir.path(), &later).ended_before;
+    assert!((10..20).contains(&passed.as_secs()), "{passed:?}");
+}
+
+#[test]
+fn whatever_is_cut_off_or_altered_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = system("a", 500);
+    let journal = write(dir.path(), &here, &[grant("x", 1), grant("y", 1)]);
+    let whole = fs::read(file(dir.path())).unwrap();
+    drop(journal);
+    let ends: Vec<usize> = {
+        let mut ends = vec![8];
+        while let Some((_, length)) = record::decode(&whole[ends[ends.len() - 1]..]) {
+            ends.push(ends[ends.len() - 1] + length);
+        }
+        ends
+    };
+    assert_eq!(ends.len(), 4, "start and two grants");
+    let check = |bytes: &[u8], intact: usize, whole_entries: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(file(dir.path()), bytes).unwrap();
+        let restored = read(dir.path(), &here);
+        assert_eq!(restored.grants.len(), intact.saturating_sub(2));
+        let doubt = matches!(restored.doubt, Some((Doubt::Damaged { .. }, wait)) if wait >= lease_time(USUAL_HEARTBEAT));
+        assert_eq!(doubt, !whole_entries, "{intact}");
+    };
+    for cut in 1..whole.len() {
+        let intact = ends.iter().filter(|end| **end <= cut).count();
+        check(&whole[..cut], intact, ends.contains(&cut));
+    }
+    for at in 0..whole.len() {
+        let mut altered = whole.clone();
+        altered[at] ^= 0x10;
+        let intact = ends.iter().filter(|end| **end <= at).count();
+        check(&altered, intact, false);
+    }
+}
+
+#[test]
+fn a_damaged_file_is_kept_and_the_intact_part_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = system("a", 500);
+    drop(write(dir.path(), &here, &[grant("x", 1)]));
+    let mut bytes = fs::read(file(dir.path())).unwrap();
+    bytes.extend_from_slice(b"garbage");
+    fs::write(file(dir.path()), &bytes).unwrap();
+    let (journal, restored) = open_on(dir.path(), 1, &here).unwrap();
+    let Some((Doubt::Damaged { copy, .. }, _)) = restored.doubt else {
+        panic!("{:?}", restored.doubt)
+    };
+    assert_eq!(fs::read(copy).unwrap(), bytes);
+    drop(journal);
+    let restored = read(dir.path(), &here);
+    assert_eq!(
+        (restored.grants, restored.doubt),
+        (vec![grant("x", 1)], None)
+    );
+}
+
+#[test]
+fn the_file_stays_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = system("a", 500);
+    let (journal, _) = open_on(dir.path(), 1, &here).unwrap();
+    for epoch in 1..=20_000 {
+        journal.record(grant("x", epoch), false, || {});
+    }
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while fs::metadata(file(dir.path())).unwrap().len() > 64 * 1024 {
+        assert!(Instant::now() < give_up, "it stays long");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(journal);
+    assert_eq!(read(dir.path(), &here).grants, [grant("x", 20_000)]);
+}
+
+#[test]
+fn two_arbiters_do_not_share_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path(), 1).unwrap();
+    assert!(matches!(open(dir.path(), 1), Err(JournalError::InUse(_))));
+    open(dir.path(), 2).unwrap();
+    drop(first);
+    open(dir.path(), 1).unwrap();
+}
