@@ -56,6 +56,7 @@ impl Daemon {
                 &format!("lock_file={own}/pid,local_socket_file={own}/sock,nss_db_dir={own}"),
             ])
             .args(flags)
+            .env("QARBITER_PATHS_DATA_DIR", dir.path().join("data"))
             .stdin(Stdio::null())
             .stderr(File::create(dir.path().join("log")).unwrap())
             .spawn()

@@ -78,6 +78,7 @@ impl Server {
             .arg(address.port().to_string())
             .args(["-s", if clear { "off" } else { "req" }, "-S", &settings])
             .args(arguments)
+            .env("QARBITER_PATHS_DATA_DIR", dir.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(dir.path().join("log"))?)

@@ -6,32 +6,24 @@
 //! - A failure is never reported as success: the script prints `Certificate stored in` and exits
 //!   0 even when it stored nothing.
 //! - What only concerned NSS's own tool is not printed (its questions).
-//! - The directory is `/etc/corosync/qnetd/nssdb`, as there, unless the environment variable
-//!   `QARBITER_STATE_DIR` names another. There is no option for it, so that every option letter
-//!   means, or is refused as, the same as there.
+//! - The directory is `/etc/corosync/qnetd/nssdb`, as there, unless the configuration file or the
+//!   environment name another (`QARBITER_STATE_DIR`). There is no option for it, so that every
+//!   option letter means, or is refused as, the same as there.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::pki::{Access, ClusterName, Profile, ProfileError, Store, StoreError};
+use crate::config::{ConfigErrors, identity_settings};
+use crate::pki::{Access, ClusterName, Profile, Store, StoreError};
 
 /// Where the reference keeps its certificates.
 pub const DEFAULT_STATE_DIR: &str = "/etc/corosync/qnetd/nssdb";
-
-/// The environment variable that names another directory.
-pub const STATE_DIR_VARIABLE: &str = "QARBITER_STATE_DIR";
-
-/// The environment variable that says what kind of keys new identities have: `p256` or `rsa2048`.
-pub const KEY_TYPE_VARIABLE: &str = "QARBITER_KEY_TYPE";
-
-/// The environment variable that says for how many years new certificates are valid: 1 to 100.
-pub const VALID_YEARS_VARIABLE: &str = "QARBITER_VALID_YEARS";
 
 /// Far above any request; the ones that nodes make have 600 to 800 bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -44,14 +36,7 @@ const INCOMPLETE: u8 = 2;
 
 /// Runs the tool in the process's environment.
 pub fn main(program: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let directory = std::env::var_os(STATE_DIR_VARIABLE)
-        .filter(|directory| !directory.is_empty())
-        .map_or_else(|| PathBuf::from(DEFAULT_STATE_DIR), PathBuf::from);
-    let tool = Tool {
-        program,
-        directory: &directory,
-    };
-    match tool.run(arguments, &mut io::stdout().lock()) {
+    match run(program, arguments, &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             let mut line = stop.message;
@@ -61,26 +46,6 @@ pub fn main(program: &OsStr, arguments: impl IntoIterator<Item = OsString>) -> E
             ExitCode::from(stop.code)
         }
     }
-}
-
-/// What new keys and certificates are like, by the process's environment.
-///
-/// # Errors
-/// [`ProfileError`] for values that are none.
-pub fn profile_from_env() -> Result<Profile, ProfileError> {
-    let value = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(|value| value.to_string_lossy().into_owned())
-    };
-    let mut profile = Profile::default();
-    if let Some(kind) = value(KEY_TYPE_VARIABLE) {
-        profile.key = kind.parse()?;
-    }
-    if let Some(years) = value(VALID_YEARS_VARIABLE) {
-        profile.valid_for = years.parse()?;
-    }
-    Ok(profile)
 }
 
 /// Why the tool ends without success. Bytes, because file names and options need not be UTF-8.
@@ -102,6 +67,13 @@ impl Stop {
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Self::failed(error)
+    }
+}
+
+impl From<ConfigErrors> for Stop {
+    fn from(errors: ConfigErrors) -> Self {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Self::failed(lines.join("\n"))
     }
 }
 
@@ -131,45 +103,54 @@ struct Options {
     name: OsString,
 }
 
+fn run(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item = OsString>,
+    output: &mut dyn Write,
+) -> Result<(), Stop> {
+    match parse(arguments)? {
+        Command::Usage => usage(program, output)?,
+        Command::Run(options) => {
+            let (directory, profile) = identity_settings()?;
+            let tool = Tool {
+                program,
+                directory: &directory,
+                profile,
+            };
+            match options.operation {
+                Operation::Initialize => tool.initialize(options.access, output)?,
+                Operation::Sign => tool.sign(&options, output)?,
+            }
+        }
+    }
+    Ok(output.flush()?)
+}
+
+fn usage(program: &OsStr, output: &mut dyn Write) -> io::Result<()> {
+    output.write_all(program.as_bytes())?;
+    output.write_all(
+        b": [-i|-s] [-c certificate] [-G] [-n cluster_name]\n\
+          \n\
+          \x20-i                  Initialize QNetd CA and generate server certificate\n\
+          \x20-s                  Sign cluster certificate (needs cluster certificate)\n\
+          \x20-c certificate      CRQ certificate file name\n\
+          \x20-G                  Do not set group write bit for new files\n\
+          \x20-n cluster_name     Name of cluster (for -s operation)\n",
+    )
+}
+
 struct Tool<'a> {
     program: &'a OsStr,
     directory: &'a Path,
+    /// What new keys and certificates are like.
+    profile: Profile,
 }
 
 impl Tool<'_> {
-    fn run(
-        &self,
-        arguments: impl IntoIterator<Item = OsString>,
-        output: &mut dyn Write,
-    ) -> Result<(), Stop> {
-        match parse(arguments)? {
-            Command::Usage => self.usage(output)?,
-            Command::Run(options) => match options.operation {
-                Operation::Initialize => self.initialize(options.access, output)?,
-                Operation::Sign => self.sign(&options, output)?,
-            },
-        }
-        Ok(output.flush()?)
-    }
-
-    fn usage(&self, output: &mut dyn Write) -> io::Result<()> {
-        output.write_all(self.program.as_bytes())?;
-        output.write_all(
-            b": [-i|-s] [-c certificate] [-G] [-n cluster_name]\n\
-              \n\
-              \x20-i                  Initialize QNetd CA and generate server certificate\n\
-              \x20-s                  Sign cluster certificate (needs cluster certificate)\n\
-              \x20-c certificate      CRQ certificate file name\n\
-              \x20-G                  Do not set group write bit for new files\n\
-              \x20-n cluster_name     Name of cluster (for -s operation)\n",
-        )
-    }
-
     fn initialize(&self, access: Access, output: &mut dyn Write) -> Result<(), Stop> {
         if Store::exists(self.directory)? {
             return Err(StoreError::AlreadyExists(self.directory.to_owned()).into());
         }
-        let profile = profile_from_env().map_err(environment)?;
         if !self.directory.is_dir() {
             writeln!(output, "Creating {}", self.directory.display())?;
         }
@@ -182,7 +163,7 @@ impl Tool<'_> {
         };
         writeln!(output, "{which} noise file {}", noise.display())?;
         writeln!(output, "Creating new CA")?;
-        let store = Store::create(self.directory, access, profile, SystemTime::now())?;
+        let store = Store::create(self.directory, access, self.profile, SystemTime::now())?;
         writeln!(
             output,
             "QNetd CA certificate is exported as {}",
@@ -228,13 +209,12 @@ impl Tool<'_> {
             Stop::failed("the cluster name is not valid UTF-8, so it cannot be in a certificate")
         })?;
         let name = ClusterName::new(name).map_err(Stop::failed)?;
-        let profile = profile_from_env().map_err(environment)?;
         writeln!(output, "Signing cluster certificate")?;
         let request = read_request(file).map_err(|error| {
             Stop::failed(format_args!("cannot read {}: {error}", file.display()))
         })?;
         let signed = store
-            .sign(&request, &name, profile.valid_for, SystemTime::now())
+            .sign(&request, &name, self.profile.valid_for, SystemTime::now())
             .map_err(|error| match error {
                 StoreError::Request(_) | StoreError::OtherName { .. } => {
                     Stop::failed(format_args!("{}: {error}", file.display()))
@@ -247,10 +227,6 @@ impl Tool<'_> {
         output.write_all(b"\n")?;
         Ok(())
     }
-}
-
-fn environment(error: ProfileError) -> Stop {
-    Stop::failed(format_args!("{error} (in the environment)"))
 }
 
 fn read_request(file: &Path) -> io::Result<Vec<u8>> {

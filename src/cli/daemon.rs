@@ -1,7 +1,7 @@
 //! Starting and stopping the arbiter, for every command that runs it.
 
 use super::upkeep::{self, Reload, Upkeep};
-use crate::config::Settings;
+use crate::config::{Settings, Sources};
 use crate::http::{HttpError, HttpSettings, Sidecar};
 use crate::ipc;
 use crate::journal;
@@ -10,7 +10,7 @@ use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
-use crate::pki::{ProfileError, Store, StoreError};
+use crate::pki::{Store, StoreError};
 use crate::telemetry::systemd;
 use crate::tls::{
     ClientCertMode, Identity, ServerSettings, SystemClock, TlsConfigError, UnsetClock,
@@ -29,8 +29,6 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) enum StartError {
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Identity(#[from] StoreError),
-    #[error("{0} (in the environment)")]
-    Profile(#[source] ProfileError),
     #[error("the arbiter's certificates can't be used: {0}")]
     Tls(#[from] TlsConfigError),
     #[error("Another instance is running (it holds {path})", path = .0.display())]
@@ -65,6 +63,18 @@ pub(crate) struct Start {
     pub(crate) ready: Box<dyn FnOnce() -> io::Result<()>>,
 }
 
+/// Reads the settings again where they came from.
+pub(crate) fn reload_from(sources: Sources) -> Reload {
+    Box::new(move || {
+        // A line of the log has room for all of them, one after the other.
+        let loaded = sources.load().map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            all.join("; ")
+        })?;
+        Ok(loaded.settings)
+    })
+}
+
 /// Runs the arbiter until it is asked to stop.
 ///
 /// # Errors
@@ -79,11 +89,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
             settings.identity_dir.display()
         );
     }
-    if let Some(files) = raise_file_limit() {
-        // Strangers must leave room for nodes.
-        let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
-        settings.max_pending = settings.max_pending.min(half);
-    }
+    leave_room(&mut settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // For handshakes, and one for the control socket; more would only cost memory.
@@ -126,9 +132,10 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
 
 /// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.
 fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
-    let settings = HttpSettings::default();
+    let live = shared.live();
+    let settings = &live.settings.http;
     let votes = tokio::runtime::Handle::current();
-    match Sidecar::start(&settings, shared.clone(), votes.clone()) {
+    match Sidecar::start(settings, shared.clone(), votes.clone()) {
         Ok(sidecar) => {
             if let Some(address) = sidecar.address() {
                 tracing::info!("HTTP on {address}: metrics, health and status");
@@ -136,6 +143,10 @@ fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
             Ok(sidecar)
         }
         Err(error) => {
+            // What was asked for must work; a default must keep nobody from voting.
+            if *settings != HttpSettings::default() {
+                return Err(error.into());
+            }
             tracing::warn!("there is no HTTP: {error}");
             Ok(Sidecar::start(&HttpSettings::off(), shared.clone(), votes)?)
         }
@@ -209,6 +220,14 @@ fn heed_signals(shared: &Arc<Shared>, upkeep: &Upkeep) -> io::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Strangers must leave room for nodes.
+pub(super) fn leave_room(settings: &mut Settings) {
+    if let Some(files) = raise_file_limit() {
+        let half = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
+        settings.max_pending = settings.max_pending.min(half);
+    }
 }
 
 /// Every client is a file descriptor, so take as many as the system lets us have. Returns how many

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Marks the process in the background.
-const MARK: &str = "QARBITER_DETACHED";
+const MARK: &str = crate::config::DETACHED_VARIABLE;
 
 /// What the process in the background says when it listens.
 const READY: &[u8] = b"ready\n";

@@ -43,7 +43,7 @@ impl Healthcheck {
         } else {
             b"qarbiter-health"
         };
-        let answer = ask(&self.place.socket(), command)?;
+        let answer = ask(&self.place.socket()?, command)?;
         Ok(serde_json::from_slice(&answer)?)
     }
 }

@@ -1,10 +1,12 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
 pub mod certutil;
+mod config;
 mod daemon;
 mod detach;
 mod getopt;
 mod healthcheck;
+mod options;
 mod probe;
 mod qnetd;
 mod release;
@@ -13,6 +15,7 @@ mod status;
 mod tool;
 mod upkeep;
 
+use crate::config::ConfigErrors;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -41,6 +44,8 @@ enum Command {
     /// Make sure first that they are down: switch them off. A node that still runs may go on
     /// counting the vote, and then two halves of the cluster are quorate at the same time.
     Release(release::Release),
+    /// Check or show the settings, and where each comes from
+    Config(config::Config),
 }
 
 /// Where a running arbiter is found.
@@ -55,11 +60,12 @@ struct Where {
 }
 
 impl Where {
-    fn socket(&self) -> PathBuf {
+    /// The socket that is named, or the one of the file and the environment.
+    fn socket(&self) -> Result<PathBuf, ConfigErrors> {
         match (&self.socket, &self.state_dir) {
-            (Some(socket), _) => socket.clone(),
-            (None, Some(dir)) => crate::config::settings::socket_in(dir),
-            (None, None) => crate::config::settings::DEFAULT_SOCKET.into(),
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(dir)) => Ok(crate::config::settings::socket_in(dir)),
+            (None, None) => crate::config::control_socket(),
         }
     }
 }
@@ -82,6 +88,7 @@ pub fn main() -> ExitCode {
             Command::Probe(probe) => probe.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
+            Command::Config(config) => config.run(),
         },
     }
 }

@@ -3,7 +3,7 @@
 use super::daemon::{self, Start, StartError};
 use super::getopt::{self, Flags};
 use super::{complain, detach};
-use crate::config::{Family, SettingError, Settings, advanced};
+use crate::config::{CommandLine, ConfigErrors, Family, FlagError, Loaded, Sources};
 use crate::telemetry::log::{self, Sinks};
 use crate::telemetry::syslog::Syslog;
 use crate::wire::{Algorithm, MessageType};
@@ -25,17 +25,25 @@ enum Wanted {
 }
 
 struct Run {
-    settings: Settings,
+    command_line: CommandLine,
     foreground: bool,
-    warnings: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum FlagError {
+enum LineError {
     #[error(transparent)]
-    Setting(#[from] SettingError),
+    Setting(#[from] FlagError),
     #[error(transparent)]
     Usage(#[from] getopt::FlagError),
+}
+
+/// The daemon can't be started.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// Runs the command.
@@ -52,7 +60,7 @@ pub(crate) fn main(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
         Ok(Wanted::Run(run)) => run.start(program, &arguments),
         Err(error) => {
             complain(NAME, &error);
-            if matches!(error, FlagError::Usage(_)) {
+            if matches!(error, LineError::Usage(_)) {
                 print!("{USAGE}");
             }
             ExitCode::FAILURE
@@ -60,32 +68,30 @@ pub(crate) fn main(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn parse(arguments: Vec<OsString>) -> Result<Wanted, FlagError> {
+fn parse(arguments: Vec<OsString>) -> Result<Wanted, LineError> {
     let mut flags = Flags::new(arguments, b"46dfhv", b"lpscmS");
     let mut run = Run {
-        settings: Settings::default(),
+        command_line: CommandLine::default(),
         foreground: false,
-        warnings: Vec::new(),
     };
-    let settings = &mut run.settings;
+    let line = &mut run.command_line;
     while let Some((flag, value)) = flags.next()? {
         let value = value.to_string_lossy();
         match flag {
-            b'4' => settings.family = Family::V4,
-            b'6' => settings.family = Family::V6,
-            b'd' => settings.debug = true,
+            b'4' => line.family(Family::V4),
+            b'6' => line.family(Family::V6),
+            b'd' => line.debug(),
             b'f' => run.foreground = true,
             b'h' => return Ok(Wanted::Usage),
             b'v' => return Ok(Wanted::Version),
-            b'l' => settings.listen = Some(value.into_owned()),
-            b'p' => settings.set_port(&value)?,
-            b's' => settings.set_tls(&value)?,
-            b'c' => settings.set_client_cert(&value)?,
-            b'm' => settings.set_max_clients(&value)?,
-            _ => run.warnings.extend(advanced::apply(settings, &value)?),
+            b'l' => line.listen(&value),
+            b'p' => line.port(&value)?,
+            b's' => line.tls(&value)?,
+            b'c' => line.client_cert(&value)?,
+            b'm' => line.max_clients(&value)?,
+            _ => line.advanced(&value)?,
         }
     }
-    settings.policies.check()?;
     Ok(Wanted::Run(Box::new(run)))
 }
 
@@ -97,42 +103,51 @@ impl Run {
                 ExitCode::FAILURE
             });
         }
-        let sinks = Sinks {
-            stderr: self.foreground,
-            syslog: Some(NAME.to_owned()),
-            debug: self.settings.debug,
-        };
-        match self.serve(sinks) {
+        match self.load_and_serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(NAME, &error);
                 // Where there is a system log, it is what operators look at.
-                if let Ok(syslog) = Syslog::open(NAME) {
-                    let _ = syslog.send(tracing::Level::ERROR, &error.to_string());
+                let syslog = Syslog::open(NAME).ok();
+                for line in error.to_string().lines() {
+                    complain(NAME, &line);
+                    if let Some(syslog) = &syslog {
+                        let _ = syslog.send(tracing::Level::ERROR, line);
+                    }
                 }
                 ExitCode::FAILURE
             }
         }
     }
 
-    fn serve(self, sinks: Sinks) -> Result<(), StartError> {
-        if !self.foreground {
-            detach::leave_session(NAME)?;
-        }
-        let _log = log::start(sinks)?;
-        self.run()
+    fn load_and_serve(self) -> Result<(), RunError> {
+        let sources = Sources::of_process(None, self.command_line);
+        let loaded = sources.load()?;
+        Ok(serve(loaded, sources, self.foreground)?)
     }
+}
 
-    fn run(self) -> Result<(), StartError> {
-        for warning in &self.warnings {
-            tracing::warn!("{warning}");
-        }
-        let detached = !self.foreground;
-        let ready = Box::new(move || if detached { detach::announce() } else { Ok(()) });
-        let settings = self.settings.clone();
-        let reload = Box::new(move || Ok(settings.clone()));
-        daemon::run(self.settings, Start { reload, ready })
+fn serve(loaded: Loaded, sources: Sources, foreground: bool) -> Result<(), StartError> {
+    if !foreground {
+        detach::leave_session(NAME)?;
     }
+    let settings = loaded.settings;
+    let _log = log::start(Sinks {
+        stderr: foreground,
+        syslog: Some(NAME.to_owned()),
+        debug: settings.debug,
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let ready = Box::new(move || {
+        if foreground {
+            Ok(())
+        } else {
+            detach::announce()
+        }
+    });
+    let reload = daemon::reload_from(sources);
+    daemon::run(settings, Start { reload, ready })
 }
 
 fn version() -> String {
@@ -157,13 +172,20 @@ fn version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
     use crate::wire::TlsSupport;
 
-    fn run(arguments: &[&str]) -> Result<Box<Run>, FlagError> {
+    fn run(arguments: &[&str]) -> Result<Run, LineError> {
         match parse(arguments.iter().map(OsString::from).collect())? {
-            Wanted::Run(run) => Ok(run),
+            Wanted::Run(run) => Ok(*run),
             Wanted::Usage | Wanted::Version => panic!("nothing to run"),
         }
+    }
+
+    /// As they are without a file and without variables.
+    fn settings(run: Run) -> Settings {
+        let loaded = Sources::alone(run.command_line).load();
+        loaded.unwrap_or_else(|error| panic!("{error}")).settings
     }
 
     #[test]
@@ -184,8 +206,9 @@ mod tests {
             "-d",
         ])
         .unwrap_or_else(|error| panic!("{error}"));
-        assert!(run.foreground && run.settings.debug);
-        let settings = run.settings;
+        assert!(run.foreground);
+        let settings = settings(run);
+        assert!(settings.debug);
         assert_eq!(settings.family, Family::V4);
         assert_eq!(settings.listen.as_deref(), Some("127.0.0.1"));
         assert_eq!((settings.port, settings.max_clients), (15403, 7));
@@ -198,8 +221,9 @@ mod tests {
     #[test]
     fn tls_is_required_by_default() {
         let run = run(&["-f"]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(run.settings.session.tls, TlsSupport::Required);
-        assert!(run.settings.session.client_cert_required);
+        let settings = settings(run);
+        assert_eq!(settings.session.tls, TlsSupport::Required);
+        assert!(settings.session.client_cert_required);
     }
 
     #[test]

@@ -19,7 +19,11 @@ impl Release {
     pub(crate) fn run(self) -> ExitCode {
         let mut command = b"qarbiter-release cluster ".to_vec();
         command.extend(quoted(self.cluster.as_bytes()));
-        match ask(&self.place.socket(), &command) {
+        let answer = match self.place.socket() {
+            Ok(socket) => ask(&socket, &command).map_err(|error| error.to_string()),
+            Err(errors) => Err(errors.to_string()),
+        };
+        match answer {
             Ok(_) => {
                 println!(
                     "Unreachable nodes of {:?} no longer hold its vote.",

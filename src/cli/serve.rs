@@ -2,139 +2,88 @@
 
 use super::complain;
 use super::daemon::{self, Start, StartError};
-use crate::config::{Family, SettingError, Settings, advanced};
-use crate::pki::{Origin, ServerNickname, Store};
+use super::options::Options;
+use crate::config::{Loaded, Settings, Sources};
+use crate::pki::{Origin, Store};
 use crate::telemetry::log::{self, Sinks};
 use crate::wire::TlsSupport;
 use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
+
+const NAME: &str = "qarbiter serve";
 
 /// Options of `qarbiter serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// Keep certificates, lock and control socket here [default: where corosync-qnetd has them]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Address or host name to listen on [default: all addresses]
-    #[arg(short, long, value_name = "ADDRESS")]
-    listen: Option<String>,
-    /// Port to listen on
-    #[arg(short, long, default_value_t = crate::config::settings::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    /// Listen on IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
-    ipv4: bool,
-    /// Listen on IPv6 only
-    #[arg(short = '6', long)]
-    ipv6: bool,
-    /// Whether nodes must, may or can't use TLS: req, on or off
-    #[arg(short = 's', long, default_value = "req", value_name = "MODE")]
-    tls: String,
-    /// Whether a node needs a certificate for its cluster: on or off
-    #[arg(short = 'c', long, default_value = "on", value_name = "ON|OFF")]
-    client_cert: String,
-    /// Most connections, 0 for no limit
-    #[arg(short, long, default_value_t = 0, value_name = "N")]
-    max_clients: usize,
-    /// Advanced settings, those of corosync-qnetd and our own:
-    /// rules=safe|reference, vote_leases=on|off, lost_holder=timed|manual,
-    /// each also for one cluster (rules[NAME]=reference);
-    /// max_pending_clients=N, init_timeout=MS
-    #[arg(
-        short = 'S',
-        long = "set",
-        value_name = "NAME=VALUE[,...]",
-        verbatim_doc_comment
-    )]
-    set: Vec<String>,
-    /// Log every message
-    #[arg(short, long)]
-    debug: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
-        let (settings, warnings) = match self.settings() {
-            Ok(settings) => settings,
+        let sources = match self.options.sources() {
+            Ok(sources) => sources,
             Err(error) => {
-                complain("qarbiter serve", &error);
+                complain(NAME, &error);
                 return ExitCode::FAILURE;
             }
         };
-        match self.serve(settings, &warnings) {
+        let loaded = match sources.load() {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                for error in &errors {
+                    complain(NAME, error);
+                }
+                return ExitCode::FAILURE;
+            }
+        };
+        match serve(loaded, sources) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain("qarbiter serve", &error);
+                complain(NAME, &error);
                 ExitCode::FAILURE
             }
         }
     }
+}
 
-    fn settings(&self) -> Result<(Settings, Vec<String>), SettingError> {
-        let mut settings = Settings {
-            listen: self.listen.clone(),
-            port: self.port,
-            max_clients: self.max_clients,
-            debug: self.debug,
-            family: match (self.ipv4, self.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Both,
-            },
-            ..Settings::default()
-        };
-        if let Some(dir) = &self.state_dir {
-            settings.use_state_dir(dir);
-        }
-        settings.set_tls(&self.tls)?;
-        settings.set_client_cert(&self.client_cert)?;
-        let mut warnings = Vec::new();
-        for argument in &self.set {
-            warnings.extend(advanced::apply(&mut settings, argument)?);
-        }
-        settings.policies.check()?;
-        Ok((settings, warnings))
+fn serve(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
+    let settings = loaded.settings;
+    let _log = log::start(Sinks {
+        stderr: true,
+        syslog: None,
+        debug: settings.debug,
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
     }
-
-    fn serve(&self, settings: Settings, warnings: &[String]) -> Result<(), StartError> {
-        let _log = log::start(Sinks {
-            stderr: true,
-            syslog: None,
-            debug: self.debug,
-        })?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        let identity = match settings.session.tls {
-            TlsSupport::Unsupported => None,
-            _ => Some(Store::open_or_create(
-                &settings.identity_dir,
-                ServerNickname::default(),
-                super::certutil::profile_from_env().map_err(StartError::Profile)?,
-                SystemTime::now(),
-            )?),
-        };
-        if let Some((store, Origin::Created)) = &identity {
-            tracing::info!(
-                "made a new CA and server certificate in {}",
-                store.path().display()
-            );
-        }
-        let help = identity
-            .as_ref()
-            .map(|(store, _)| joining(&settings, store));
-        let ready = Box::new(move || {
-            if let Some(help) = help {
-                println!("{help}");
-            }
-            Ok(())
-        });
-        let again = settings.clone();
-        let reload = Box::new(move || Ok(again.clone()));
-        daemon::run(settings, Start { reload, ready })
+    let identity = match settings.session.tls {
+        TlsSupport::Unsupported => None,
+        _ => Some(Store::open_or_create(
+            &settings.identity_dir,
+            settings.cert_nickname.clone().into(),
+            settings.profile,
+            SystemTime::now(),
+        )?),
+    };
+    if let Some((store, Origin::Created)) = &identity {
+        tracing::info!(
+            "made a new CA and server certificate in {}",
+            store.path().display()
+        );
     }
+    let help = identity
+        .as_ref()
+        .map(|(store, _)| joining(&settings, store));
+    let ready = Box::new(move || {
+        if let Some(help) = help {
+            println!("{help}");
+        }
+        Ok(())
+    });
+    let reload = daemon::reload_from(sources);
+    daemon::run(settings, Start { reload, ready })
 }
 
 /// What to do on the nodes.

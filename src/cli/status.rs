@@ -34,7 +34,7 @@ impl Status {
     }
 
     fn text(&self) -> Result<String, Box<dyn std::error::Error>> {
-        let answer = ask(&self.place.socket(), b"qarbiter-status")?;
+        let answer = ask(&self.place.socket()?, b"qarbiter-status")?;
         let mut status: ArbiterStatus = serde_json::from_slice(&answer)?;
         if let Some(only) = &self.cluster {
             status.clusters.retain(|cluster| cluster.name == *only);

@@ -2,7 +2,7 @@
 
 use super::complain;
 use super::getopt::{FlagError, Flags};
-use crate::config::settings::DEFAULT_SOCKET;
+use crate::config::control_socket;
 use crate::ipc::client::{AskError, ask};
 use crate::ipc::command::quoted;
 use std::ffi::OsString;
@@ -21,7 +21,8 @@ struct Request {
     operation: &'static str,
     verbose: bool,
     cluster: Option<OsString>,
-    socket: PathBuf,
+    /// The one of the configuration if none is named.
+    socket: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -38,7 +39,16 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match ask(&request.socket, &request.line()) {
+    let socket = match request.socket.clone().map_or_else(control_socket, Ok) {
+        Ok(socket) => socket,
+        Err(errors) => {
+            for error in &errors {
+                complain(NAME, error);
+            }
+            return ExitCode::from(2);
+        }
+    };
+    match ask(&socket, &request.line()) {
         Ok(text) => match std::io::stdout().write_all(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(2),
@@ -67,7 +77,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Request>, FlagError> {
     let mut flags = Flags::new(arguments.collect(), b"Hhlsv", b"cp");
     let mut operation = None;
-    let (mut verbose, mut cluster, mut socket) = (false, None, PathBuf::from(DEFAULT_SOCKET));
+    let (mut verbose, mut cluster, mut socket) = (false, None, None);
     while let Some((flag, value)) = flags.next()? {
         match flag {
             b'H' => operation = Some("shutdown "),
@@ -76,7 +86,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Request>, F
             b's' => operation = Some("status "),
             b'v' => verbose = true,
             b'c' => cluster = Some(value),
-            _ => socket = value.into(),
+            _ => socket = Some(value.into()),
         }
     }
     Ok(operation.map(|operation| Request {

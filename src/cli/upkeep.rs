@@ -4,8 +4,9 @@
 //! All of it happens on a thread of its own, so that a slow disk delays no vote, and nothing of it
 //! ends a connection but a revocation.
 
-use super::daemon::{StartError, tls_settings};
+use super::daemon::{StartError, leave_room, tls_settings};
 use crate::config::Settings;
+use crate::config::reload::{compare, in_force};
 use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
 use crate::pki::watch::Stamp;
@@ -93,7 +94,8 @@ pub(crate) fn tls_state(settings: &Settings) -> Result<TlsState, StartError> {
     if settings.session.tls == TlsSupport::Unsupported {
         return Ok(TlsState::Off);
     }
-    match Store::open(&settings.identity_dir) {
+    let nickname = settings.cert_nickname.clone().into();
+    match Store::open_with(&settings.identity_dir, nickname) {
         Ok(store) => {
             let tls = tls_settings(&store, settings);
             Ok(TlsState::Ready {
@@ -183,15 +185,17 @@ impl Work {
 
     /// Reads everything again. What can't be used changes nothing.
     fn reload(&mut self) {
-        let settings = match (self.reload)() {
+        let mut wanted = match (self.reload)() {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::error!("reload: {error}; the former settings stay in force");
                 return;
             }
         };
-        let stamp = stamp(&settings);
+        leave_room(&mut wanted);
         let live = self.shared.live();
+        let settings = in_force(&live.settings, &wanted);
+        let stamp = stamp(&settings);
         let tls = match tls_state(&settings) {
             // Certificates that were deleted are no reason to turn nodes away.
             Ok(TlsState::Waiting) => live.tls.clone(),
@@ -202,6 +206,13 @@ impl Work {
             }
         };
         log::set_debug(settings.debug);
+        let changes = compare(&live.settings, &wanted);
+        for change in &changes.at_once {
+            tracing::info!("reload: {change}");
+        }
+        for change in &changes.after_restart {
+            tracing::warn!("reload: {change}: takes effect when the arbiter is started again");
+        }
         for cluster in self.shared.hub.set_policies(&settings.policies) {
             tracing::warn!(
                 "reload: cluster {cluster:?} keeps its former rules until all its nodes have left"

@@ -21,7 +21,7 @@ mod state;
 mod stream;
 mod tokens;
 
-pub use settings::HttpSettings;
+pub use settings::{HttpAddress, HttpSettings};
 
 use crate::net::server::Shared;
 use crate::telemetry::history::{History, Limits};
@@ -54,7 +54,7 @@ pub struct Sidecar {
 pub enum HttpError {
     /// The address can't be listened on.
     #[error(
-        "can't listen on {address} for HTTP: {error}; choose another address, or switch HTTP off"
+        "can't listen on {address} for HTTP: {error}; choose another address, or \"off\" (setting http.address)"
     )]
     Bind {
         /// The address.
@@ -84,8 +84,8 @@ impl Sidecar {
         votes: Handle,
     ) -> Result<Self, HttpError> {
         let listener = match settings.listen {
-            Some(address) => Some(server::bind(address)?),
-            None => None,
+            HttpAddress::At(address) => Some(server::bind(address)?),
+            HttpAddress::Off => None,
         };
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
         let history = Arc::new(History::new(Limits::default()));

@@ -7,13 +7,25 @@ use std::path::PathBuf;
 pub const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8403));
 
+/// Where HTTP answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpAddress {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
 /// Settings of HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// Where to listen; not at all if not set.
-    pub listen: Option<SocketAddr>,
-    /// Certificate chain and key for HTTPS, PEM files; HTTP in clear text if not set.
-    pub tls: Option<HttpsFiles>,
+    /// Where to listen.
+    pub listen: HttpAddress,
+    /// The certificate for HTTPS, and those that clients need to reach its CA: a PEM file. HTTP in
+    /// clear text if not set.
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate, a PEM file.
+    pub key: Option<PathBuf>,
     /// File with the token that reading needs; anybody may read if not set.
     pub read_token: Option<PathBuf>,
     /// File with the token that changes need; nobody may change anything over HTTP if not set.
@@ -22,20 +34,12 @@ pub struct HttpSettings {
     pub max_connections: usize,
 }
 
-/// The files for HTTPS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpsFiles {
-    /// The server's certificate, and those that browsers need to reach its CA.
-    pub certificate: PathBuf,
-    /// The key of the first certificate.
-    pub key: PathBuf,
-}
-
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
-            listen: Some(DEFAULT_ADDRESS),
-            tls: None,
+            listen: HttpAddress::At(DEFAULT_ADDRESS),
+            certificate: None,
+            key: None,
             read_token: None,
             admin_token: None,
             max_connections: 256,
@@ -48,7 +52,7 @@ impl HttpSettings {
     #[must_use]
     pub fn off() -> Self {
         Self {
-            listen: None,
+            listen: HttpAddress::Off,
             ..Self::default()
         }
     }

@@ -1,8 +1,8 @@
 //! What all requests share.
 
-use super::stream::Https;
+use super::stream::{Https, HttpsError};
 use super::tokens::Tokens;
-use super::{HttpError, HttpSettings};
+use super::{HttpAddress, HttpError, HttpSettings};
 use crate::net::server::Shared;
 use crate::proto::v1::Health;
 use crate::telemetry::history::History;
@@ -58,8 +58,15 @@ impl State {
                 settings.read_token.as_deref(),
                 settings.admin_token.as_deref(),
             )?,
-            https: settings.tls.as_ref().map(Https::load).transpose()?,
-            listen: settings.listen,
+            https: match (&settings.certificate, &settings.key) {
+                (None, None) => None,
+                (Some(certificate), Some(key)) => Some(Https::load(certificate, key)?),
+                _ => return Err(HttpsError::Incomplete.into()),
+            },
+            listen: match settings.listen {
+                HttpAddress::At(address) => Some(address),
+                HttpAddress::Off => None,
+            },
             max_connections: settings.max_connections,
             big_answers: Arc::new(Semaphore::new(BIG_ANSWERS)),
             readers: Arc::new(Semaphore::new(settings.max_connections / READERS_OF)),

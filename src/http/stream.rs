@@ -1,6 +1,5 @@
 //! The bytes of an HTTP connection: in clear or in TLS, and never stuck for long.
 
-use super::settings::HttpsFiles;
 use crate::tls::{Identity, SystemClock, TlsConfigError, TlsError, TlsSession};
 use rustls::ServerConfig;
 use rustls::crypto::Identity as Chain;
@@ -44,6 +43,9 @@ pub enum HttpsError {
         /// What it should hold.
         what: &'static str,
     },
+    /// One of them is missing.
+    #[error("HTTPS needs both a certificate and its key (settings http.certificate, http.key)")]
+    Incomplete,
     /// They don't fit together, or are of a kind that we don't know.
     #[error("the certificate for HTTPS: {0}")]
     Config(#[from] TlsConfigError),
@@ -59,13 +61,13 @@ impl Https {
     ///
     /// # Errors
     /// They can't be read or used.
-    pub(super) fn load(files: &HttpsFiles) -> Result<Self, HttpsError> {
+    pub(super) fn load(certificate: &Path, key: &Path) -> Result<Self, HttpsError> {
         let is_certificate = |tag: &str| tag == "CERTIFICATE";
-        let chain = blocks(&files.certificate, "certificate", is_certificate)?;
+        let chain = blocks(certificate, "certificate", is_certificate)?;
         let is_key = |tag: &str| tag.ends_with("PRIVATE KEY");
-        let keys = blocks(&files.key, "private key", is_key)?;
+        let keys = blocks(key, "private key", is_key)?;
         let no_key = || HttpsError::NoPem {
-            path: files.key.clone(),
+            path: key.to_owned(),
             what: "private key that is not encrypted",
         };
         let key = keys.into_iter().next().ok_or_else(no_key)?;

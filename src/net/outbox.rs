@@ -6,6 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
+/// Messages for one client that may be kept back at a time, for a record to be written. A stock
+/// node sends three or four in a row and then waits for answers.
+pub(super) const MAX_WITHHELD: usize = 16;
+
 /// Why a connection is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closing {
@@ -79,13 +83,23 @@ impl Outbox {
     /// Queues a message. A client whose queue is full, or that can't be sent a message of this
     /// size, is closed: that client, not the one on whose behalf the message is sent (D6).
     pub fn push(&self, message: Vec<u8>) {
+        self.queue(message, self.limit);
+    }
+
+    /// Queues a message that was kept back by us, with others perhaps. The client could not have
+    /// read them any earlier, so there is room for [`MAX_WITHHELD`] of them, whatever the limit is.
+    pub fn push_withheld(&self, message: Vec<u8>) {
+        self.queue(message, self.limit.max(MAX_WITHHELD));
+    }
+
+    fn queue(&self, message: Vec<u8>, limit: usize) {
         let mut queue = lock(&self.queue);
         if queue.closing.is_some() {
             return;
         }
         if message.len() > self.max_message {
             queue.closing = Some(Closing::TooLarge);
-        } else if queue.messages.len() + queue.in_flight >= self.limit {
+        } else if queue.messages.len() + queue.in_flight >= limit {
             queue.closing = Some(Closing::QueueFull);
         } else {
             queue.messages.push_back(message);
@@ -153,6 +167,17 @@ mod tests {
         outbox.written();
         outbox.push(vec![3]);
         assert_eq!(outbox.closing(), None);
+    }
+
+    #[test]
+    fn what_was_withheld_has_some_room() {
+        let outbox = Outbox::new(1, 10);
+        for _ in 0..MAX_WITHHELD {
+            outbox.push_withheld(vec![1]);
+        }
+        assert_eq!(outbox.closing(), None);
+        outbox.push_withheld(vec![2]);
+        assert_eq!(outbox.closing(), Some(Closing::QueueFull));
     }
 
     #[test]

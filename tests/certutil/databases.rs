@@ -132,6 +132,10 @@ fn what_we_made_is_the_reference_s() {
 fn a_renewed_server_certificate_is_good_for_both() {
     let sandbox = Sandbox::new(Whose::Theirs);
     sandbox.certutil(&["-i"]).ok();
+    // Something of the administrator's.
+    sign(&sandbox, Whose::Theirs, "Alpha", "67");
+    let other = format!("{DB}/cluster-Alpha.crt");
+    nss(&sandbox, &["-A", "-n", "Kept", "-t", "P,,", "-i", &other]).ok();
     let before = Store::open(&sandbox.db()).unwrap();
     let nickname = ServerNickname::default();
     let now = std::time::SystemTime::now();
@@ -143,6 +147,9 @@ fn a_renewed_server_certificate_is_good_for_both() {
     assert_same_identity(&sandbox);
     let keys = nss(&sandbox, &["-K"]).ok().stdout;
     assert_eq!(keys.lines().count(), 3, "a title and two keys: {keys}");
-    sign(&sandbox, Whose::Theirs, "Alpha", "68");
+    let list = nss(&sandbox, &["-L"]).ok().stdout;
+    let kept = list.lines().find(|line| line.starts_with("Kept"));
+    assert!(kept.is_some_and(|line| line.ends_with("P,,  ")), "{list}");
+    sign(&sandbox, Whose::Theirs, "Beta", "69");
     assert_daemon_starts(&sandbox);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::sandbox::{access_of, ours_in};
 
@@ -96,14 +96,18 @@ fn a_killed_call_leaves_nothing_half_done() {
     let request = request(around.path(), "A");
     let sign = ["-s", "-c", &request, "-n", "A"];
     let (mut killed_in_between, mut completed) = (0, 0);
+    let start = Instant::now();
+    let whole = run(ours(&program, &around.path().join("whole"), &["-i"]));
+    assert!(whole.status.success(), "{whole:?}");
+    let step = start.elapsed() / 30;
     // Later and later, until the middle of the work was hit a few times.
-    for attempt in 0..300 {
+    for attempt in 0..120 {
         let state = around.path().join(format!("state{attempt}"));
         let mut child = ours(&program, &state, &["-i"])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(100 * attempt));
+        std::thread::sleep(step * attempt);
         child.kill().unwrap();
         child.wait().unwrap();
         let complete = state.join("cert9.db").exists();

@@ -126,7 +126,7 @@ impl Sandbox {
     /// Initializes with ours, with keys of a kind.
     pub(crate) fn initialize_ours(&self, kind: &str) -> Outcome {
         let mut command = self.command_with(Whose::Ours, CERTUTIL);
-        let command = command.arg("-i").env("QARBITER_KEY_TYPE", kind);
+        let command = command.arg("-i").env("QARBITER_IDENTITY_KEY_TYPE", kind);
         command.output().unwrap().into()
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -133,4 +134,81 @@ fn the_tool_stops_it() {
     let stopped = run(Command::new(tool).arg("-Hp").arg(lab.socket()));
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
     assert!(daemon.ends());
+}
+
+#[test]
+fn a_hangup_does_not_end_it() {
+    let lab = Lab::new();
+    let ours = lab.named("corosync-qnetd");
+    assert_eq!(run(&mut lab.qnetd(&ours, &["-s", "off"])).code, Some(0));
+    let daemon = Background::of(&lab);
+    daemon.signal(Signal::HUP);
+    let tool = lab.named("corosync-qnetd-tool");
+    for _ in 0..3 {
+        let said = run(Command::new(&tool).arg("-sp").arg(lab.socket()));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    daemon.signal(Signal::INT);
+    assert!(daemon.ends(), "SIGINT ends it in the background too");
+}
+
+/// Whoever installs one over the other must not have two arbiters.
+#[test]
+fn ours_and_theirs_keep_each_other_out() {
+    let lab = Lab::new();
+    let ours = lab.named("corosync-qnetd");
+    let theirs = Path::new(THEIR_QNETD);
+    for (first, second) in [(theirs, &*ours), (&*ours, theirs)] {
+        assert_eq!(run(&mut lab.qnetd(first, &["-s", "off"])).code, Some(0));
+        let daemon = Background::of(&lab);
+        // In the foreground, where the reference says what is wrong.
+        let kept_out = run(&mut lab.qnetd(second, &["-f", "-s", "off"]));
+        assert_eq!(kept_out.code, Some(1), "{second:?}: {}", kept_out.stderr);
+        let text = "Another instance is running";
+        assert!(kept_out.stderr.contains(text), "{}", kept_out.stderr);
+        let pid = fs::read_to_string(lab.path("lock")).unwrap();
+        assert_eq!(
+            pid,
+            format!("{}\n", daemon.0),
+            "{second:?} changed the lock file"
+        );
+        daemon.signal(Signal::TERM);
+        assert!(daemon.ends());
+    }
+}
+
+/// Protocol spec, 9.3.
+#[test]
+fn the_directory_of_the_lock_file_is_made_as_there() {
+    let lab = Lab::new();
+    let ours = lab.named("corosync-qnetd");
+    let start = |program: &Path, lock: &Path| {
+        let mut command = lab.qnetd(program, &["-s", "off"]);
+        run(command
+            .arg("-S")
+            .arg(format!("lock_file={}", lock.display())))
+    };
+    let modes = [Path::new(THEIR_QNETD), &ours].map(|program| {
+        let lock = lab.path("new/lock");
+        let started = start(program, &lock);
+        assert_eq!(started.code, Some(0), "{program:?}: {}", started.stderr);
+        let pid = fs::read_to_string(&lock).unwrap();
+        let daemon = Background(pid.trim_end().parse().unwrap());
+        let modes = [lab.path("new"), lock].map(|path| fs::metadata(path).unwrap().mode());
+        daemon.signal(Signal::TERM);
+        assert!(daemon.ends());
+        fs::remove_dir_all(lab.path("new")).unwrap();
+        modes
+    });
+    assert_eq!(modes[0], modes[1], "theirs and ours: {modes:?}");
+    // One level, no more.
+    let failed = start(&ours, &lab.path("new/dir/lock"));
+    assert_eq!(failed.code, Some(1));
+    assert!(
+        failed.stderr.contains("Can't acquire lock"),
+        "{}",
+        failed.stderr
+    );
+    assert!(failed.stderr.contains("lock_file"), "{}", failed.stderr);
 }

@@ -6,12 +6,12 @@ use crate::lab::{Lab, Outcome, THEIR_QNETD, run};
 
 /// What both do with the same arguments. Nothing here gets as far as a start: where the directory
 /// with the identity should be is a file.
-struct Both {
-    theirs: Outcome,
-    ours: Outcome,
+pub(crate) struct Both {
+    pub(crate) theirs: Outcome,
+    pub(crate) ours: Outcome,
 }
 
-fn both(arguments: &[&str]) -> Both {
+pub(crate) fn both(arguments: &[&str]) -> Both {
     let lab = Lab::new();
     std::fs::write(lab.state(), "").unwrap();
     let places = lab.places();
@@ -19,6 +19,8 @@ fn both(arguments: &[&str]) -> Both {
     let ours = lab.named("corosync-qnetd");
     let run_one = |program: &Path| {
         let mut command = std::process::Command::new(program);
+        // Some of the paths in the tests are relative.
+        command.current_dir(lab.path(""));
         command.args(["-f", "-l", "127.0.0.1", "-p", &port, "-S", &places]);
         run(command.args(arguments))
     };
@@ -29,7 +31,7 @@ fn both(arguments: &[&str]) -> Both {
 }
 
 /// What is said after the program's name, which may come with its path.
-fn after_name(stderr: &str) -> Vec<String> {
+pub(crate) fn after_name(stderr: &str) -> Vec<String> {
     stderr
         .lines()
         .map(|line| match line.split_once(": ") {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -82,6 +82,8 @@ impl Lab {
         let mut command = Command::new(program);
         command.args(["-l", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-S", &self.places()]).args(more);
+        // It has no flag for this.
+        command.env("QARBITER_PATHS_DATA_DIR", self.path("data"));
         command
     }
 
@@ -89,14 +91,25 @@ impl Lab {
     pub(crate) fn start(&self, command: &Command) -> Running {
         let notify = tempfile::tempdir_in(self.dir.path()).unwrap();
         let socket = UnixDatagram::bind(notify.path().join("s")).unwrap();
+        // The program may run as another user.
+        for (path, mode) in [
+            (notify.path().to_owned(), 0o755),
+            (notify.path().join("s"), 0o666),
+        ] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
         socket
             .set_read_timeout(Some(Duration::from_millis(50)))
             .unwrap();
         let log = notify.path().join("log");
         let out = notify.path().join("out");
+        let variables = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
         // If this process is killed nothing must stay behind.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
+            .envs(variables)
             .arg(command.get_program())
             .args(command.get_args())
             .env("NOTIFY_SOCKET", notify.path().join("s"))

@@ -1,6 +1,7 @@
 //! The program as a user meets it: started by its names, on loopback, in a directory of its own.
 //!
-//! Needs `corosync-qnetd` for the comparisons, `setpriv` (util-linux) and root.
+//! Needs `corosync-qnetd` for the comparisons, `resource-agents` for the resource agent, `setpriv`,
+//! `unshare` and `nsenter` (util-linux), `ip` (iproute2), and root.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,10 +10,13 @@
     reason = "a helper that can't go on fails the test"
 )]
 
+mod advanced;
 mod background;
+mod config;
 mod flags;
 mod lab;
 mod nodes;
+mod provisioned;
 mod qnetd;
 mod release;
 mod report;

@@ -89,7 +89,7 @@ async fn damaged_certificates_are_reported_and_the_former_ones_stay() {
 }
 
 fn identity_file(dir: &Path) -> std::path::PathBuf {
-    dir.join("qarbiter-identity.pem")
+    dir.join("cert9.db")
 }
 
 #[tokio::test]
@@ -108,4 +108,45 @@ async fn a_hangup_drops_no_connection() {
         in_time(node.heartbeat()).await.unwrap();
     }
     assert!(!arbiter.log().contains(" left: "), "{}", arbiter.log());
+}
+
+#[tokio::test]
+async fn a_hangup_changes_settings_and_names_those_that_need_a_restart() {
+    let lab = Lab::new();
+    initialize(&lab);
+    let file = lab.path("qarbiter.toml");
+    std::fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
+    let mut command = lab.qnetd(&lab.named("corosync-qnetd"), &["-f"]);
+    let arbiter = lab.start(command.env("QARBITER_CONFIG", &file));
+    let cluster = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
+    let mut nodes = has_its_vote(&cluster).await;
+
+    let settings = "[log]\nlevel = \"debug\"\n\
+                    [listen]\nmax_clients = 2\nbacklog = 7\n\
+                    [votes]\nlost_holder = \"manual\"\n";
+    std::fs::write(&file, settings).unwrap();
+    hang_up(&arbiter);
+    arbiter.logged(&["info", "reload: listen.max_clients = 2, was 0"]);
+    arbiter.logged(&["warn", "reload: listen.backlog = 7", "started again"]);
+    arbiter.logged(&["warn", "cluster \"Alpha\" keeps its former rules"]);
+    arbiter.logged(&["reload: settings and certificates were read again"]);
+    for node in &mut nodes {
+        in_time(node.heartbeat()).await.unwrap();
+    }
+    // There is no place for a third one.
+    let third = tokio::net::TcpStream::connect(arbiter.address)
+        .await
+        .unwrap();
+    arbiter.logged(&["Maximum clients reached"]);
+    drop(third);
+
+    std::fs::write(&file, "[listen]\nmax_client = 9\n").unwrap();
+    hang_up(&arbiter);
+    arbiter.logged(&[
+        "error",
+        "max_client",
+        "max_clients",
+        "the former settings stay",
+    ]);
+    drop(nodes);
 }

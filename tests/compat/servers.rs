@@ -236,6 +236,7 @@ impl Fleet {
             ])
             .args(scenario.server.split_whitespace())
             .args(["-S", &settings])
+            .env("QARBITER_PATHS_DATA_DIR", file("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("log file"))

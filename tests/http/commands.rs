@@ -24,7 +24,13 @@ fn a_running_arbiter_is_healthy_and_a_stopped_one_is_not() {
     assert!(output.status.success(), "{}", said(&output));
     let output = qarbiter(&["healthcheck", "--ready", "--socket", socket]);
     assert!(output.status.success(), "{}", said(&output));
-    for name in ["votes", "vote_port", "certificates", "journal", "control_socket"] {
+    for name in [
+        "votes",
+        "vote_port",
+        "certificates",
+        "journal",
+        "control_socket",
+    ] {
         assert!(said(&output).contains(name), "{}", said(&output));
     }
     drop(arbiter);

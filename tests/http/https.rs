@@ -1,7 +1,6 @@
 //! HTTPS, with clients of another TLS library's release.
 
 use crate::lab::{Answer, Arbiter, PATIENCE, head};
-use qarbiter::http::settings::HttpsFiles;
 use rustls23::pki_types::{CertificateDer, ServerName};
 use rustls23::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
@@ -46,10 +45,8 @@ fn everything_works_over_tls() {
          -addext basicConstraints=critical,CA:FALSE",
     );
     let arbiter = Arbiter::with(|http| {
-        http.tls = Some(HttpsFiles {
-            certificate: dir.path().join("cert.pem"),
-            key: dir.path().join("key.pem"),
-        });
+        http.certificate = Some(dir.path().join("cert.pem"));
+        http.key = Some(dir.path().join("key.pem"));
     });
     let names: Vec<String> = (0..300).map(|n| format!("cluster-{n}")).collect();
     let _nodes: Vec<_> = names

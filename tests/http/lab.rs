@@ -3,7 +3,7 @@
 use qarbiter::client::{Connection, Node, NodeSettings};
 use qarbiter::config::Settings;
 use qarbiter::engine::Verdict;
-use qarbiter::http::{HttpSettings, Sidecar};
+use qarbiter::http::{HttpAddress, HttpSettings, Sidecar};
 use qarbiter::net::Clock;
 use qarbiter::net::hub::Hub;
 use qarbiter::net::live::{Live, TlsState};
@@ -41,7 +41,7 @@ impl Arbiter {
         settings.session.tls = TlsSupport::Unsupported;
         settings.socket = dir.path().join("sock");
         let mut http = HttpSettings {
-            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            listen: HttpAddress::At((Ipv4Addr::LOCALHOST, 0).into()),
             ..HttpSettings::default()
         };
         change(&mut http);

@@ -87,7 +87,18 @@ impl Server {
             "nss_db_dir={DATABASE},lock_file=/run/corosync-qnetd/pid,local_socket_file=/run/corosync-qnetd/socket"
         );
         let program = self.program("corosync-qnetd");
-        let mut command = vec![program.as_str(), "-f", "-d", "-p", "5403", "-S", &settings];
+        let data = "QARBITER_PATHS_DATA_DIR=/run/corosync-qnetd/data";
+        let mut command = vec![
+            "env",
+            data,
+            program.as_str(),
+            "-f",
+            "-d",
+            "-p",
+            "5403",
+            "-S",
+            &settings,
+        ];
         command.extend(self.flags);
         machine.start("qnetd", &command);
         let limit = Instant::now() + Duration::from_secs(10);

@@ -24,8 +24,7 @@ pub enum NssError {
     /// A program was interrupted while it wrote. Only a writer can bring that in order.
     #[error(
         "{file} was being changed when a program or the machine stopped; \
-         run `certutil -K -d DIRECTORY -f DIRECTORY/pwdfile.txt` as its owner, \
-         which brings it in order, and try again"
+         run `certutil -L -X -d DIRECTORY` as its owner, which brings it in order, and try again"
     )]
     Unfinished {
         /// The file's name.

@@ -10,7 +10,7 @@
 //! - `mac`: the codes by which NSS notices that a key or a trust setting was altered,
 //! - `key`: a private key as numbers in columns and as PKCS #8,
 //! - `file`: SQLite files and their images in memory,
-//! - `read`, `write`: the contents.
+//! - `read`, `write`: the contents, and `rows`: how they are stored.
 //!
 //! The codes of `mac` are written and not checked. They are made with the database's password,
 //! which is empty, so that whoever can alter the database can make them too; and what they would
@@ -23,6 +23,7 @@ mod key;
 mod legacy;
 mod mac;
 mod read;
+mod rows;
 mod schema;
 mod write;
 
