@@ -131,10 +131,7 @@ impl Kind {
 
     /// Whether an empty text can stand for no value at all.
     pub(crate) fn can_be_empty(self) -> bool {
-        matches!(
-            self,
-            Self::Text(_) | Self::File | Self::Umask | Self::Group
-        )
+        matches!(self, Self::Text(_) | Self::File | Self::Umask | Self::Group)
     }
 
     /// Whether it is a path.

@@ -13,6 +13,7 @@
 mod abuse;
 mod api;
 mod commands;
+mod daemon;
 mod events;
 mod https;
 mod lab;

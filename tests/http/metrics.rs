@@ -116,6 +116,9 @@ fn a_split_is_seen_in_numbers() {
     // The winner goes, and after it the other half gets the vote: a hand-over.
     let [winner, mut loser] = nodes;
     drop(winner);
+    arbiter.until("/api/v1/clusters/a", |cluster| {
+        cluster["absent_nodes"] == serde_json::json!([1])
+    });
     arbiter
         .run(loser.see(qarbiter::wire::RingId::new(2, 12), &[loser.id()]))
         .unwrap();
