@@ -19,4 +19,5 @@ mod https;
 mod lab;
 mod metrics;
 mod openapi;
+mod scale;
 mod security;
