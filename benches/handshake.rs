@@ -74,6 +74,7 @@ impl Setting {
             client_certs: ClientCertMode::Required,
             clock: Arc::new(SystemClock),
             on_unset_clock: Arc::new(|_| ()),
+            is_revoked: Arc::new(|_| false),
         });
         let client = client_config(ClientSettings {
             identity: Some(identity("alpha", client)),

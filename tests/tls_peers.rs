@@ -73,6 +73,7 @@ impl Server {
             client_certs: ClientCertMode::Required,
             clock: Arc::new(SystemClock),
             on_unset_clock: Arc::new(|_| ()),
+            is_revoked: Arc::new(|_| false),
         })
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

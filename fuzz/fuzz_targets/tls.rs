@@ -128,6 +128,7 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         client_certs: ClientCertMode::Required,
         clock: Arc::new(SystemClock),
         on_unset_clock: Arc::new(|_| ()),
+        is_revoked: Arc::new(|_| false),
     });
     let client = client_config(ClientSettings {
         identity: Some(identity("alpha")),

@@ -194,6 +194,7 @@ pub(super) fn tls_settings(store: &Store, settings: &Settings) -> ServerSettings
                 tracing::warn!("{unset}");
             }
         }),
+        is_revoked: Arc::new(|_| false),
     }
 }
 

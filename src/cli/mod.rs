@@ -1,15 +1,19 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
+mod certs;
 pub mod certutil;
 mod config;
 mod daemon;
 mod detach;
 mod getopt;
 mod healthcheck;
+mod identity;
+mod import;
 mod options;
 mod probe;
 mod qnetd;
 mod release;
+mod secret;
 mod serve;
 mod status;
 mod tool;
@@ -46,6 +50,12 @@ enum Command {
     Release(release::Release),
     /// Check or show the settings, and where each comes from
     Config(config::Config),
+    /// List, show, revoke and renew certificates
+    Certs(certs::Certs),
+    /// Move the arbiter to another machine: export and import its identity
+    Identity(identity::Identity),
+    /// Take up a CA from PKCS #12 files, as pk12util and openssl export it
+    Import(import::Import),
 }
 
 /// Where a running arbiter is found.
@@ -89,6 +99,9 @@ pub fn main() -> ExitCode {
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
             Command::Config(config) => config.run(),
+            Command::Certs(certs) => certs.run(),
+            Command::Identity(identity) => identity.run(),
+            Command::Import(import) => import.run(),
         },
     }
 }

@@ -212,6 +212,7 @@ fn tls_pair() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         client_certs: ClientCertMode::Required,
         clock: Arc::new(SystemClock),
         on_unset_clock: Arc::new(|_| ()),
+        is_revoked: Arc::new(|_| false),
     });
     let client = client_config(ClientSettings {
         identity: Some(identity("alpha")),

@@ -13,9 +13,9 @@
 //! long to boot. Only where no time limit ends a lease (`lost_holder=manual`) does the ACK wait
 //! for the disk itself.
 //!
-//! - [`record`]: entries to bytes and back,
-//! - [`file`]: reading, appending, compacting,
-//! - [`writer`]: the thread that does it.
+//! - `record`: entries to bytes and back,
+//! - `file`: reading, appending, compacting,
+//! - `writer`: the threads that do it.
 
 mod file;
 mod record;

@@ -87,7 +87,7 @@ impl Outbox {
     }
 
     /// Queues a message that was kept back by us, with others perhaps. The client could not have
-    /// read them any earlier, so there is room for [`MAX_WITHHELD`] of them, whatever the limit is.
+    /// read them any earlier, so there is room for a few of them, whatever the limit is.
     pub fn push_withheld(&self, message: Vec<u8>) {
         self.queue(message, self.limit.max(MAX_WITHHELD));
     }

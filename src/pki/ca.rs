@@ -54,7 +54,7 @@ const RSA_BITS: usize = 2048;
 
 /// Certificates are valid from this long before they are made, because the clocks of the nodes
 /// differ from ours.
-const BACKDATE: u64 = 24 * 60 * 60;
+pub(super) const BACKDATE: u64 = 24 * 60 * 60;
 
 /// What can go wrong while certificates are made or read.
 #[derive(Debug, Error)]
@@ -104,11 +104,12 @@ pub enum CaError {
 }
 
 /// A certificate as PEM, with plain line feeds.
-pub(super) fn to_pem(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn to_pem(certificate: &CertificateDer<'_>) -> String {
     encode("CERTIFICATE", certificate)
 }
 
-fn encode(label: &str, der: &[u8]) -> String {
+/// Any object as PEM, with plain line feeds.
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
     let plain = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new(label, der), plain)
 }
@@ -244,6 +245,11 @@ impl Authority {
     #[must_use]
     pub fn keyed(&self) -> &KeyedCertificate {
         &self.keyed
+    }
+
+    /// What signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     /// Makes the server's key and certificate.

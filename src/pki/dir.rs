@@ -91,7 +91,11 @@ pub struct DirError {
 }
 
 impl DirError {
-    fn new(action: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+    pub(super) fn new(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
         Self {
             action,
             path: path.into(),

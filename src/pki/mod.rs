@@ -14,15 +14,25 @@
 //! - [`nss`] is the format in which it does,
 //! - [`watch`] notices when it has changed.
 
+pub mod age;
+pub mod bundle;
 pub mod ca;
 pub mod csr;
 pub(crate) mod dir;
+pub mod expiry;
+pub mod facts;
+pub mod inventory;
+pub mod issued;
 pub mod name;
 pub mod nss;
+pub mod p12;
 pub mod profile;
+pub mod revoked;
+pub mod seen;
 pub mod store;
 pub mod watch;
 
+pub use ca::CaError;
 pub use dir::{Access, DirError};
 pub use name::{ClusterName, NameError};
 pub use profile::{KeyKind, Profile, ProfileError, Years};

@@ -24,6 +24,7 @@ mod create;
 mod error;
 mod pem;
 mod renew;
+mod revoke;
 mod serial;
 mod sign;
 

@@ -401,6 +401,7 @@ const fn tls_name(error: &TlsError) -> &'static str {
         TlsError::ForeignCa => "foreign_ca",
         TlsError::KeyNotProven => "key_not_proven",
         TlsError::WrongPurpose => "wrong_purpose",
+        TlsError::CertificateRevoked => "certificate_revoked",
         TlsError::CertificateRefused(_) => "certificate_refused",
         TlsError::OldVersion => "old_version",
         TlsError::NothingInCommon(_) => "nothing_in_common",

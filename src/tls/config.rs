@@ -16,7 +16,9 @@ use rustls::server::{
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::policy::{ClientPolicy, ExpiredServer, OnUnsetClock, ServerPolicy, SystemClock};
+use super::policy::{
+    ClientPolicy, ExpiredServer, IsRevoked, OnUnsetClock, ServerPolicy, SystemClock,
+};
 
 /// The name that stock clients demand of a server certificate (protocol spec 6.6).
 pub const SERVER_NAME: &str = "Qnetd Server";
@@ -59,6 +61,8 @@ pub struct ServerSettings {
     pub clock: Arc<dyn TimeProvider>,
     /// Told when a certificate was accepted although the clock is unset.
     pub on_unset_clock: OnUnsetClock,
+    /// Which of our CA's certificates were revoked. Used with [`ClientCertMode::Required`].
+    pub is_revoked: IsRevoked,
 }
 
 /// Builds the configuration that all connections of a server share.
@@ -70,7 +74,11 @@ pub fn server_config(settings: ServerSettings) -> Result<Arc<ServerConfig>, TlsC
         ClientCertMode::NotRequested => WebPkiClientVerifier::no_client_auth(),
         ClientCertMode::Required => {
             let roots = trusted(settings.client_ca)?;
-            Arc::new(ClientPolicy::new(roots, settings.on_unset_clock)?)
+            Arc::new(ClientPolicy::new(
+                roots,
+                settings.on_unset_clock,
+                settings.is_revoked,
+            )?)
         }
     };
     let provider = Arc::new(rustls_ring::DEFAULT_PROVIDER);

@@ -64,6 +64,12 @@ pub enum TlsError {
         /// The moment at which it was judged.
         clock: UnixTime,
     },
+    /// The peer's certificate was revoked here.
+    #[error(
+        "the peer's certificate was revoked on this arbiter (qarbiter certs revoke), so it is \
+         refused until its cluster has a new one; `qarbiter certs list` shows since when"
+    )]
+    CertificateRevoked,
     /// The peer's certificate comes from a CA that is not trusted here.
     #[error(
         "the peer's certificate is signed by an unknown CA; it must be issued by this server's \
@@ -161,6 +167,7 @@ impl TlsError {
             }
             CertificateError::UnknownIssuer => Self::UnknownCa,
             CertificateError::BadSignature => Self::KeyNotProven,
+            CertificateError::Revoked => Self::CertificateRevoked,
             CertificateError::InvalidPurpose => Self::WrongPurpose,
             CertificateError::Other(reason) => match reason.source().map(|e| e.downcast_ref()) {
                 Some(Some(ChainFault::ForeignCa)) => Self::ForeignCa,

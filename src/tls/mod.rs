@@ -28,5 +28,5 @@ pub use config::{
 };
 pub use error::TlsError;
 pub use names::{AuthorisationError, CertificateNames, ClusterAuthorisation, serial_number};
-pub use policy::{ExpiredServer, SystemClock, UnsetClock};
+pub use policy::{ExpiredServer, IsRevoked, SystemClock, UnsetClock};
 pub use stream::{Received, Tls, TlsClient, TlsSession};

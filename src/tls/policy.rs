@@ -19,7 +19,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use super::names::{CertificateNames, UnreadableCertificate, shown};
+use super::names::{CertificateNames, UnreadableCertificate, serial_number, shown};
 
 /// No clock that shows less than this has been set: 2026-01-01T00:00:00Z, before this release was
 /// made. Seconds since 1970.
@@ -63,6 +63,11 @@ impl fmt::Display for UnsetClock {
 /// often to say so.
 pub type OnUnsetClock = Arc<dyn Fn(UnsetClock) + Send + Sync>;
 
+/// Whether the certificate of a serial number was revoked. The number is big-endian and without
+/// leading zeros; zero is no byte at all. Asked once for every client certificate that is valid
+/// otherwise, in the middle of a handshake: the callee answers from memory.
+pub type IsRevoked = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// Trusts client certificates of our CA (protocol spec 6.4, "client certificate rules").
 ///
 /// While the clock is unset only the dates are forgiven, never signature, chain or purpose: the
@@ -72,12 +77,14 @@ pub(super) struct ClientPolicy {
     roots: Arc<RootCertStore>,
     signatures: WebPkiClientVerifier,
     on_unset_clock: OnUnsetClock,
+    is_revoked: IsRevoked,
 }
 
 impl ClientPolicy {
     pub(super) fn new(
         roots: Arc<RootCertStore>,
         on_unset_clock: OnUnsetClock,
+        is_revoked: IsRevoked,
     ) -> Result<Self, VerifierBuilderError> {
         let provider = rustls_ring::DEFAULT_PROVIDER;
         let signatures = WebPkiClientVerifier::builder(roots.clone(), &provider).build()?;
@@ -85,6 +92,7 @@ impl ClientPolicy {
             roots,
             signatures,
             on_unset_clock,
+            is_revoked,
         })
     }
 }
@@ -102,6 +110,10 @@ impl ClientVerifier for ClientPolicy {
             clock
         };
         chain.verify(&self.roots, judged_at, &ExtendedKeyUsage::client_auth())?;
+        let serial = serial_number(chain.end_entity).map_err(|_| CertificateError::BadEncoding)?;
+        if (self.is_revoked)(&serial) {
+            return Err(CertificateError::Revoked.into());
+        }
         if judged_at != clock {
             (self.on_unset_clock)(UnsetClock { clock, judged_at });
         }

@@ -9,6 +9,8 @@ use rustls::enums::ProtocolVersion;
 use rustls::error::AlertDescription;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, SideData};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::config::{client_config, server_config};
 use super::policy::{CLOCK_FLOOR, date};
@@ -26,6 +28,8 @@ struct World {
     mode: ClientCertMode,
     server: Leaf,
     alarms: Arc<Mutex<Vec<UnsetClock>>>,
+    /// Serial numbers as the policy asks for them.
+    revoked: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl World {
@@ -36,12 +40,14 @@ impl World {
             mode: ClientCertMode::Required,
             server: Leaf::new(&["Qnetd Server"]),
             alarms: Arc::default(),
+            revoked: Arc::default(),
         }
     }
 
     fn session(&self) -> TlsSession {
         let (certificate, key) = self.ca.issue(&self.server);
         let alarms = self.alarms.clone();
+        let revoked = self.revoked.clone();
         let config = server_config(ServerSettings {
             identity: Identity {
                 chain: vec![certificate, self.ca.certificate.clone()],
@@ -51,6 +57,7 @@ impl World {
             client_certs: self.mode,
             clock: clock(self.today),
             on_unset_clock: Arc::new(move |alarm| alarms.lock().unwrap().push(alarm)),
+            is_revoked: Arc::new(move |serial| revoked.lock().unwrap().iter().any(|n| n == serial)),
         });
         TlsSession::new(config.unwrap()).unwrap()
     }
@@ -376,6 +383,31 @@ fn a_certificate_for_servers_only_is_refused_and_one_for_clients_is_taken() {
 }
 
 #[test]
+fn a_revoked_certificate_is_refused_until_it_is_taken_off_the_list() {
+    let mut world = World::new();
+    let pair = world.ca.issue(&alpha());
+    let (_, certificate) = X509Certificate::from_der(&pair.0).unwrap();
+    let serial = certificate.serial.to_bytes_be();
+    let config = world.client_with(Some((pair.0.clone(), pair.1.clone_key())));
+    // Neither a prefix nor a longer number is meant.
+    *world.revoked.lock().unwrap() =
+        vec![vec![], serial[1..].to_vec(), [&serial[..], &[0]].concat()];
+    Talk::with(&world, config.clone()).assert_established();
+    world.revoked.lock().unwrap().push(serial);
+    for today in [TODAY, UNSET] {
+        world.today = today;
+        Talk::with(&world, config.clone()).assert_refused(
+            &TlsError::CertificateRevoked,
+            AlertDescription::CertificateRevoked,
+        );
+    }
+    world.today = TODAY;
+    Talk::with(&world, world.client(&alpha())).assert_established();
+    world.revoked.lock().unwrap().clear();
+    Talk::with(&world, config).assert_established();
+}
+
+#[test]
 fn dates_count_while_the_clock_is_set() {
     let mut world = World::new();
     let past = alpha().valid((2020, 1, 1), (2026, 6, 1));
@@ -584,6 +616,7 @@ fn unusable_identities_are_refused_at_the_start() {
             client_certs: ClientCertMode::Required,
             clock: clock(TODAY),
             on_unset_clock: Arc::new(|_| ()),
+            is_revoked: Arc::new(|_| false),
         })
     };
     let (certificate, key) = ca.issue(&Leaf::new(&["Qnetd Server"]));

@@ -86,3 +86,38 @@ fn a_loser_that_was_told_to_wait_is_told_that_it_lost() {
         check_plan(&plan(seed, setup, faults)).unwrap_or_else(|report| panic!("{report}"));
     }
 }
+
+/// H2 of the safety spec: the arbiter is killed during a split, and the half without the vote comes
+/// back first.
+fn amnesia(journal: bool, seed: u64) -> Plan {
+    let mut setup = Setup::usual(2, Algorithm::FfSplit);
+    setup.journal = journal;
+    let faults = vec![
+        (20_000, Fault::Split(vec![0, 1])),
+        (30_000 + seed * 500, Fault::Cut(0, Cut::Both)),
+        (30_001 + seed * 500, Fault::Restart(false)),
+        (80_000, Fault::Mend(0)),
+    ];
+    plan(seed, setup, faults)
+}
+
+#[test]
+fn h2_is_there_without_a_journal() {
+    let checks = Checks {
+        double_vote: true,
+        ledger: false,
+        liveness: false,
+    };
+    let found = (0..16)
+        .filter_map(|seed| world::run(&amnesia(false, seed), checks, false).err())
+        .inspect(|failure| assert_eq!(failure.kind, Kind::DoubleVote))
+        .count();
+    assert!(found > 0, "H2 was not reproduced");
+}
+
+#[test]
+fn h2_is_closed_by_the_journal() {
+    for seed in 0..16 {
+        check_plan(&amnesia(true, seed)).unwrap_or_else(|report| panic!("{report}"));
+    }
+}

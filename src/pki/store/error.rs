@@ -8,6 +8,7 @@ use crate::pki::ca::CaError;
 use crate::pki::csr::RequestError;
 use crate::pki::dir::DirError;
 use crate::pki::nss::NssError;
+use crate::pki::revoked::RevokedError;
 
 /// Why the identity cannot be used. The texts are for the administrator.
 #[derive(Debug, Error)]
@@ -98,6 +99,9 @@ pub enum StoreError {
     /// A certificate could not be made.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// The list of revoked certificates cannot be relied on.
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
     /// The request is not acceptable.
     #[error("the certificate request is not acceptable: {0}")]
     Request(#[from] RequestError),

@@ -1,7 +1,7 @@
 //! Certificates for clusters.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::SubjectPublicKeyInfo;
 use rustix::fs::Mode;
@@ -12,6 +12,7 @@ use super::serial::{self, Known, read_certificate};
 use super::{Store, StoreError, create, file_of_cluster};
 use crate::pki::ca::{self, Authority};
 use crate::pki::csr::{self, ClusterRequest};
+use crate::pki::issued;
 use crate::pki::name::ClusterName;
 use crate::pki::profile::Years;
 
@@ -57,7 +58,7 @@ impl Store {
                 given: name.to_string(),
             });
         }
-        self.issue(request.public_key(), name, valid_for, now)
+        self.issue(request.public_key(), name, valid_for, now, now)
     }
 
     /// Issues a cluster's certificate again, for the key that its nodes have. They only need to be
@@ -82,7 +83,17 @@ impl Store {
             return Err(refused(format!("it is for `{}`", certificate.subject())));
         }
         ca::check_issued_by(existing, &self.ca).map_err(|error| refused(error.to_string()))?;
-        self.issue(&csr::key_of(&certificate)?, name, valid_for, now)
+        // Of several certificates for a key NSS shows the one that began last. Ours begin a day
+        // before they are made, which the former one, of the reference, may not have done.
+        let former = certificate.validity().not_before.timestamp();
+        let after_former = u64::try_from(former)
+            .ok()
+            .and_then(|former| UNIX_EPOCH.checked_add(Duration::from_secs(former + 1)));
+        let dated = after_former
+            .filter(|begin| *begin <= now)
+            .and_then(|begin| begin.checked_add(Duration::from_secs(ca::BACKDATE)))
+            .map_or(now, |dated| dated.max(now));
+        self.issue(&csr::key_of(&certificate)?, name, valid_for, dated, now)
     }
 
     fn issue(
@@ -90,6 +101,7 @@ impl Store {
         key: &SubjectPublicKeyInfo,
         name: &ClusterName,
         valid_for: Years,
+        dated: SystemTime,
         now: SystemTime,
     ) -> Result<SignedCluster, StoreError> {
         let lock = self.dir.lock()?;
@@ -101,7 +113,8 @@ impl Store {
         self.demand_free(&file, name)?;
         let known = serial::largest(&self.dir, contents.serials())?;
         let serial = serial::next(&self.dir, &lock, Known::Some(known))?;
-        let der = authority.issue_cluster(key, name, serial, valid_for, now)?;
+        let der = authority.issue_cluster(key, name, serial, valid_for, dated)?;
+        issued::record(&self.dir, &lock, &self.ca, &der, now)?;
         self.dir.write(&lock, &file, &der, SIGNED)?;
         Ok(SignedCluster {
             der,
