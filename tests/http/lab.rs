@@ -117,6 +117,15 @@ impl Arbiter {
         [self.vote(one), self.vote(two)]
     }
 
+    /// Waits until node 1 has the vote alone in a split cluster, and returns its state.
+    pub(crate) fn settled(&self, cluster: &str) -> Value {
+        self.until(&format!("/api/v1/clusters/{cluster}"), |state| {
+            state["vote_held_by"] == serde_json::json!([1])
+                && state["partitions"].as_array().unwrap().len() == 2
+                && state["nodes"][1]["verdict"] == "nack"
+        })
+    }
+
     pub(crate) fn vote(&self, node: &mut Node) -> Verdict {
         self.run(async { tokio::time::timeout(PATIENCE, node.vote()).await })
             .expect("a vote in time")

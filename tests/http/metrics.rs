@@ -94,6 +94,7 @@ fn a_split_is_seen_in_numbers() {
     assert!(before["qarbiter_node_heartbeat_age_seconds{cluster=\"a\",node=\"1\"}"] < 20.0);
 
     assert_eq!(arbiter.split(&mut nodes, 8), [Verdict::Ack, Verdict::Nack]);
+    arbiter.settled("a");
     let after = series(&arbiter);
     assert_eq!(after["qarbiter_cluster_partitions{cluster=\"a\"}"], 2.0);
     assert_eq!(
