@@ -4,11 +4,10 @@
 //! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
 
 use super::words::{because, list, nobody, nodes, number, seconds, verb};
-use crate::engine::Verdict;
 use crate::engine::explain::{Decision, Rule, Waiting};
 use crate::engine::quorum::Arithmetic;
-use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot};
-use crate::wire::{Algorithm, NodeId, RingId};
+use crate::engine::snapshot::{ClusterSnapshot, PartitionSnapshot};
+use crate::wire::{Algorithm, NodeId};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -50,30 +49,14 @@ pub struct Health {
     pub sentence: String,
 }
 
-/// Nodes that see each other.
-struct Part<'a> {
-    ring: RingId,
-    members: &'a [NodeId],
-    clients: Vec<&'a ClientSnapshot>,
-}
-
-impl Part<'_> {
-    /// Connected members that have the vote.
-    fn holders(&self) -> Vec<NodeId> {
-        let with_vote = |client: &&&ClientSnapshot| client.standing == Some(Verdict::Ack);
-        let holders = self.clients.iter().filter(with_vote);
-        holders.map(|client| client.node).collect()
-    }
-
-    /// Members that have quorum, by what they see and what they were told.
-    fn running(&self, sums: &Arithmetic) -> Vec<NodeId> {
-        let seen = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        let holders = self.holders();
-        let mut all = self.members.to_vec();
-        all.retain(|node| sums.is_quorate(seen, holders.contains(node)));
-        all.sort_unstable();
-        all
-    }
+/// Members that have quorum, by what they see and what they were told.
+fn running(part: &PartitionSnapshot<'_>, sums: &Arithmetic) -> Vec<NodeId> {
+    let seen = u32::try_from(part.nodes.len()).unwrap_or(u32::MAX);
+    let holders = part.holders();
+    let mut all = part.nodes.to_vec();
+    all.retain(|node| sums.is_quorate(seen, holders.contains(node)));
+    all.sort_unstable();
+    all
 }
 
 /// The state of a cluster.
@@ -93,7 +76,7 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
         let text = "every partition gets the vote (test algorithm)";
         return (Level::Degraded, text.to_owned());
     }
-    let parts = parts(cluster);
+    let parts = cluster.partitions();
     let Some(sums) = &cluster.arithmetic else {
         return without_arithmetic(cluster);
     };
@@ -101,9 +84,9 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
         let text = "the connected nodes have not reported yet what they see";
         return (Level::Degraded, text.to_owned());
     }
-    let running: Vec<(&Part<'_>, Vec<NodeId>)> = parts
+    let running: Vec<(&PartitionSnapshot<'_>, Vec<NodeId>)> = parts
         .iter()
-        .map(|part| (part, part.running(sums)))
+        .map(|part| (part, running(part, sums)))
         .filter(|(_, nodes)| !nodes.is_empty())
         .collect();
     if let Some(answer) = in_between(cluster, !running.is_empty()) {
@@ -145,17 +128,16 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
 
 /// One node, none reported yet, or a number of nodes that the algorithm is not made for.
 fn without_arithmetic(cluster: &ClusterSnapshot) -> (Level, String) {
-    let configured = cluster.clients.iter().map(|c| c.configured.len()).max();
-    match configured {
-        None | Some(0) => (
+    match cluster.configured() {
+        0 => (
             Level::Degraded,
             "the connected nodes have not reported yet which nodes are configured".to_owned(),
         ),
-        Some(1) => (
+        1 => (
             Level::Ok,
             "one node is configured, which needs no arbiter".to_owned(),
         ),
-        Some(count) => (
+        count => (
             Level::Degraded,
             format!(
                 "{count} nodes are configured, which {} is not made for",
@@ -163,22 +145,6 @@ fn without_arithmetic(cluster: &ClusterSnapshot) -> (Level, String) {
             ),
         ),
     }
-}
-
-/// The connected nodes by ring, the largest first.
-fn parts(cluster: &ClusterSnapshot) -> Vec<Part<'_>> {
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    for client in cluster.clients.iter().filter(|c| !c.membership.is_empty()) {
-        match parts.iter_mut().find(|part| part.ring == client.ring) {
-            Some(part) => part.clients.push(client),
-            None => parts.push(Part {
-                ring: client.ring,
-                members: &client.membership,
-                clients: vec![client],
-            }),
-        }
-    }
-    parts
 }
 
 /// A decision that can't be taken or carried out yet.
@@ -242,7 +208,7 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
 fn together(
     cluster: &ClusterSnapshot,
     sums: &Arithmetic,
-    part: &Part<'_>,
+    part: &PartitionSnapshot<'_>,
     running: &[NodeId],
 ) -> (Level, String) {
     let connected: Vec<NodeId> = cluster.clients.iter().map(|client| client.node).collect();
@@ -293,10 +259,10 @@ fn complete(sums: &Arithmetic) -> String {
 fn incomplete(
     cluster: &ClusterSnapshot,
     sums: &Arithmetic,
-    part: &Part<'_>,
+    part: &PartitionSnapshot<'_>,
     absent: &[NodeId],
 ) -> String {
-    let members: BTreeSet<NodeId> = part.members.iter().copied().collect();
+    let members: BTreeSet<NodeId> = part.nodes.iter().copied().collect();
     let (seen, lost): (Vec<NodeId>, Vec<NodeId>) =
         absent.iter().partition(|node| members.contains(node));
     let present = u32::try_from(members.len()).unwrap_or(u32::MAX);
@@ -354,7 +320,7 @@ fn incomplete(
 }
 
 /// One partition without quorum.
-fn no_quorum(cluster: &ClusterSnapshot, part: &Part<'_>) -> String {
+fn no_quorum(cluster: &ClusterSnapshot, part: &PartitionSnapshot<'_>) -> String {
     let why = match &cluster.outcome {
         Some(Decision {
             winner: None, rule, ..
@@ -371,7 +337,7 @@ fn no_quorum(cluster: &ClusterSnapshot, part: &Part<'_>) -> String {
             verb(list_of.len(), "is", "are")
         ),
     };
-    let members = part.members;
+    let members = part.nodes;
     format!(
         "{missing}{} {} no quorum{why}",
         nodes(members),
@@ -380,7 +346,7 @@ fn no_quorum(cluster: &ClusterSnapshot, part: &Part<'_>) -> String {
 }
 
 /// Who holds the vote and why.
-fn holds(cluster: &ClusterSnapshot, part: &Part<'_>, running: &[NodeId]) -> String {
+fn holds(cluster: &ClusterSnapshot, part: &PartitionSnapshot<'_>, running: &[NodeId]) -> String {
     let holders = part.holders();
     if holders.is_empty() {
         let keep = verb(running.len(), "keeps", "keep");
@@ -397,8 +363,8 @@ fn holds(cluster: &ClusterSnapshot, part: &Part<'_>, running: &[NodeId]) -> Stri
 }
 
 /// `split`, and for more than two nodes how.
-fn split(parts: &[Part<'_>], cluster: &ClusterSnapshot) -> String {
-    let sides = parts.iter().map(|part| list(part.members));
+fn split(parts: &[PartitionSnapshot<'_>], cluster: &ClusterSnapshot) -> String {
+    let sides = parts.iter().map(|part| list(part.nodes));
     let sides = sides.collect::<Vec<_>>().join(" | ");
     match cluster.arithmetic {
         Some(Arithmetic { nodes: 2, .. }) => "split".to_owned(),

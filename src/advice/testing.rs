@@ -1,6 +1,6 @@
 //! Clusters for the tests of what is said about them.
 
-use crate::engine::client::ConfiguredNode;
+use crate::engine::client::{ConfiguredNode, Peer};
 use crate::engine::explain::{Decision, Partition, Rule, Waiting};
 use crate::engine::quorum::arithmetic;
 use crate::engine::snapshot::{AbsentNode, ClientSnapshot, ClusterSnapshot, LeaseSnapshot};
@@ -23,7 +23,6 @@ pub(super) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot 
         name: ClusterName::new(b"site"),
         algorithm,
         tie_breaker: TieBreaker::Lowest,
-        rules: "safe",
         policy: ClusterPolicy::SAFE,
         clients: Vec::new(),
         absent: (1..=configured)
@@ -39,9 +38,7 @@ pub(super) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot 
             rule: Rule::Undecided,
             waiting: None,
         }),
-        decision: String::new(),
         decided_ago: Duration::ZERO,
-        waiting: None,
         leases: Vec::new(),
         arithmetic: arithmetic(configured, algorithm),
     }
@@ -84,15 +81,18 @@ pub(super) fn with(
         cluster.absent.retain(|absent| absent.node.0 != *node);
         cluster.clients.push(ClientSnapshot {
             node: NodeId(*node),
-            address: "192.0.2.1:4000".into(),
-            tls: true,
-            verified: true,
+            peer: Peer {
+                address: "192.0.2.1:4000".into(),
+                tls: true,
+                verified: true,
+            },
             heartbeat_ms: 8000,
+            heartbeat_age: Duration::ZERO,
             keep_active: true,
             ring: RingId::new(sees.first().copied().unwrap_or(*node), 8),
-            configured: config.clone(),
+            configured: config.clone().into(),
             config_version: None,
-            membership: ids(sees),
+            membership: ids(sees).into(),
             membership_heuristics: None,
             regular_heuristics: None,
             heuristics: None,

@@ -271,13 +271,11 @@ pub fn of_timeouts(heartbeat: Duration, sync_timeout: Option<Duration>) -> Optio
 pub fn warnings(cluster: &ClusterSnapshot) -> Vec<Warning> {
     let mut found = Vec::new();
     differences(cluster, &mut found);
-    let configured = cluster.clients.iter().map(|c| c.configured.len()).max();
-    let configured = u32::try_from(configured.unwrap_or(0)).unwrap_or(u32::MAX);
-    found.extend(of_size(configured, cluster.algorithm));
+    found.extend(of_size(cluster.configured(), cluster.algorithm));
     let clear: Vec<NodeId> = cluster
         .clients
         .iter()
-        .filter(|client| !client.tls)
+        .filter(|client| !client.peer.tls)
         .map(|client| client.node)
         .collect();
     if !clear.is_empty() {

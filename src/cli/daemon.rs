@@ -3,6 +3,7 @@
 use super::own::Own;
 use super::upkeep::{Reload, Upkeep};
 use crate::config::{Settings, Sources};
+use crate::http::{HttpError, HttpSettings, Sidecar};
 use crate::ipc;
 use crate::journal;
 use crate::net::guests::Guests;
@@ -40,6 +41,8 @@ pub(crate) enum StartError {
     Listen(#[from] listener::ListenError),
     #[error(transparent)]
     Socket(#[from] ipc::server::SocketError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error("can't start: {0}")]
     Io(#[from] io::Error),
 }
@@ -118,12 +121,14 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
+        let sidecar = start_sidecar(&shared)?;
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
             tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
         }
         upkeep.stop();
+        sidecar.stop();
         control.abort();
         shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -132,6 +137,29 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.
+fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
+    let live = shared.live();
+    let settings = &live.settings.http;
+    let votes = tokio::runtime::Handle::current();
+    match Sidecar::start(settings, shared.clone(), votes.clone()) {
+        Ok(sidecar) => {
+            if let Some(address) = sidecar.address() {
+                tracing::info!("HTTP on {address}: metrics, health and status");
+            }
+            Ok(sidecar)
+        }
+        Err(error) => {
+            // What was asked for must work; a default must keep nobody from voting.
+            if *settings != HttpSettings::default() {
+                return Err(error.into());
+            }
+            tracing::warn!("there is no HTTP: {error}");
+            Ok(Sidecar::start(&HttpSettings::off(), shared.clone(), votes)?)
+        }
+    }
 }
 
 /// The clusters, as the former process left them if it left anything.

@@ -9,10 +9,12 @@ mod config;
 mod daemon;
 mod detach;
 mod getopt;
+mod healthcheck;
 mod identity;
 mod import;
 mod options;
 mod own;
+mod probe;
 mod qnetd;
 mod release;
 mod secret;
@@ -41,6 +43,10 @@ struct Cli {
 enum Command {
     /// Run the arbiter; makes its certificates on the first start
     Serve(serve::Serve),
+    /// Ask a running arbiter on this machine whether it serves; the exit status says it
+    Healthcheck(healthcheck::Healthcheck),
+    /// Check an arbiter from outside, as a node sees it, without joining a cluster
+    Probe(probe::Probe),
     /// Show clusters, nodes, partitions, who holds the vote and why
     Status(status::Status),
     /// State that the unreachable nodes of a cluster are down, so that others may have its vote.
@@ -102,6 +108,8 @@ pub fn main() -> ExitCode {
         Some("corosync-qnetd") => qnetd::main(&program, arguments.collect()),
         _ => match Cli::parse().command {
             Command::Serve(serve) => serve.run(),
+            Command::Healthcheck(healthcheck) => healthcheck.run(),
+            Command::Probe(probe) => probe.run(),
             Command::Status(status) => status.run(),
             Command::Release(release) => release.run(),
             Command::Advise(advise) => advise.run(),

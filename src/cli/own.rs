@@ -63,6 +63,7 @@ impl Own {
         };
         let identity = store.identity();
         let (ca, server) = (identity.ca.clone(), store.server().certificate.clone());
+        let chain = identity.chain.clone().into();
         let tls = config(identity, settings, guests)?;
         guests.set_warn_days(settings.certificate_warn_days);
         let former = former
@@ -85,7 +86,10 @@ impl Own {
             }
         };
         Ok(Self {
-            tls: TlsState::Ready(tls),
+            tls: TlsState::Ready {
+                config: tls,
+                certificates: chain,
+            },
             certificates: Some(Certificates {
                 dir: settings.identity_dir.clone(),
                 ca,

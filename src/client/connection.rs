@@ -7,6 +7,7 @@ use crate::wire::{
     OptionType, Options, TlsSupport,
 };
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +58,15 @@ impl Received {
     }
 }
 
+/// What a server says of itself before anything else (protocol spec 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Whether TLS is possible, or needed.
+    pub tls: TlsSupport,
+    /// Whether the server wants a client certificate, if it says so.
+    pub client_certificate: Option<bool>,
+}
+
 /// A connection that has told the server its cluster and, if it shall, switched to TLS.
 #[derive(Debug)]
 pub struct Connection {
@@ -87,6 +97,26 @@ impl Connection {
         cluster: &ClusterName,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Self, ClientError> {
+        let (mut connection, offer) = Self::introduce(address, cluster).await?;
+        match (tls, offer.tls) {
+            (None, TlsSupport::Required) => Err(ClientError::TlsRequired),
+            (None, _) => Ok(connection),
+            (Some(_), TlsSupport::Unsupported) => Err(ClientError::TlsNotOffered),
+            (Some(config), _) => {
+                connection.start_tls(config).await?;
+                Ok(connection)
+            }
+        }
+    }
+
+    /// Connects and names the cluster, and leaves the rest to the caller.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn introduce(
+        address: SocketAddr,
+        cluster: &ClusterName,
+    ) -> Result<(Self, Offer), ClientError> {
         let stream = TcpStream::connect(address)
             .await
             .map_err(|source| ClientError::Connect { address, source })?;
@@ -101,22 +131,19 @@ impl Connection {
             ended: false,
             seq: FIRST_SEQ,
         };
-        let offered = connection.preinit(cluster).await?;
-        match (tls, offered) {
-            (None, TlsSupport::Required) => Err(ClientError::TlsRequired),
-            (None, _) => Ok(connection),
-            (Some(_), TlsSupport::Unsupported) => Err(ClientError::TlsNotOffered),
-            (Some(config), _) => {
-                connection.start_tls(config).await?;
-                Ok(connection)
-            }
-        }
+        let offer = connection.preinit(cluster).await?;
+        Ok((connection, offer))
     }
 
     /// The number for the next request of this connection.
     pub fn next_number(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
+    }
+
+    /// The certificate that the server has shown.
+    pub fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.tls.as_ref().and_then(TlsClient::peer_certificate)
     }
 
     /// Whether the connection is encrypted.
@@ -200,16 +227,26 @@ impl Connection {
         }
     }
 
-    async fn preinit(&mut self, cluster: &ClusterName) -> Result<TlsSupport, ClientError> {
+    async fn preinit(&mut self, cluster: &ClusterName) -> Result<Offer, ClientError> {
         let seq = Some(self.seq);
         let cluster = cluster.clone();
         self.send(&Message::Preinit { seq, cluster }).await?;
         let reply = self.expect(MessageType::PreinitReply).await?;
         reply.check_number(self.seq)?;
-        reply.need(reply.options.tls, OptionType::TlsSupported)
+        let tls = reply.need(reply.options.tls, OptionType::TlsSupported)?;
+        let wanted = reply.options.client_cert_required;
+        let client_certificate = wanted.map(|wanted| wanted != 0);
+        Ok(Offer {
+            tls,
+            client_certificate,
+        })
     }
 
-    async fn start_tls(&mut self, config: Arc<ClientConfig>) -> Result<(), ClientError> {
+    /// Switches to TLS and does the handshake.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn start_tls(&mut self, config: Arc<ClientConfig>) -> Result<(), ClientError> {
         if !self.plain.is_empty() || self.decoder.is_mid_message() {
             return Err(ClientError::ClearTextBeforeTls);
         }

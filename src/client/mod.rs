@@ -14,6 +14,6 @@ pub mod node;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Received};
+pub use connection::{Connection, Offer, Received};
 pub use error::ClientError;
 pub use node::{Node, NodeSettings};

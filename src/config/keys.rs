@@ -202,6 +202,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "control",
         "The local socket of `qarbiter status` and `corosync-qnetd-tool`.",
     ),
+    (
+        "http",
+        "Metrics, health and the state of clusters, for programs and browsers.",
+    ),
     ("paths", "Files of the daemon."),
     ("log", "The log."),
 ];
@@ -344,6 +348,23 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("control", "max_send_size", count(1024), AtOnce,
         "Longest answer, bytes.", field!(ipc_max_send))
         .advanced("ipc_max_send_size"),
+    Key::new("http", "address", Text("an IP address with a port, such as \"127.0.0.1:8403\", or \"off\""), Restart,
+        "Where HTTP is answered, or \"off\". Set tokens or a firewall before others can reach it.",
+        field!(http.listen)),
+    Key::new("http", "certificate", File, Restart,
+        "Certificate chain for HTTPS (PEM).", field!(http.certificate))
+        .unset("HTTP in clear text"),
+    Key::new("http", "key", File, Restart,
+        "Key of that certificate (PEM).", field!(http.key))
+        .unset("HTTP in clear text"),
+    Key::new("http", "read_token_file", File, Restart,
+        "File with the bearer token that reading needs.", field!(http.read_token))
+        .unset("anybody who reaches the address may read"),
+    Key::new("http", "admin_token_file", File, Restart,
+        "File with the bearer token that changes need.", field!(http.admin_token))
+        .unset("nothing can be changed over HTTP"),
+    Key::new("http", "max_connections", whole(1, 65_535), Restart,
+        "Connections at a time, of which one address gets a quarter.", field!(http.max_connections)),
     Key::new("paths", "data_dir", Directory, Restart,
         "Directory for what the daemon itself writes down.", field!(data_dir)),
     Key::new("paths", "lock_file", File, Restart,

@@ -2,6 +2,7 @@
 
 use super::policies::ClusterPolicies;
 use crate::engine::SessionPolicy;
+use crate::http::HttpSettings;
 use crate::pki::Profile;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,8 @@ pub struct Settings {
     pub ipc_max_receive: usize,
     /// Longest answer on the control socket, bytes.
     pub ipc_max_send: usize,
+    /// HTTP.
+    pub http: HttpSettings,
     /// Detail in the log, `-d`.
     pub debug: bool,
 }
@@ -99,6 +102,7 @@ impl Default for Settings {
             ipc_max_clients: 10,
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
+            http: HttpSettings::default(),
             debug: false,
         }
     }

@@ -1,6 +1,7 @@
 //! Values of settings: what kinds there are, how they are read, and what to say about a wrong one.
 
 use crate::engine::{LostHolder, Rules};
+use crate::http::settings::HttpAddress;
 use crate::pki::{KeyKind, Years};
 use crate::wire::TlsSupport;
 use std::fmt;
@@ -130,7 +131,7 @@ impl Kind {
 
     /// Whether an empty text can stand for no value at all.
     pub(crate) fn can_be_empty(self) -> bool {
-        matches!(self, Self::Text(_) | Self::Umask | Self::Group)
+        matches!(self, Self::Text(_) | Self::File | Self::Umask | Self::Group)
     }
 
     /// Whether it is a path.
@@ -274,6 +275,22 @@ macro_rules! words {
             }
         }
     };
+}
+
+impl Word for HttpAddress {
+    fn word(&self) -> String {
+        match self {
+            Self::At(address) => address.to_string(),
+            Self::Off => "off".to_owned(),
+        }
+    }
+
+    fn from_word(text: &str) -> Option<Self> {
+        match text.parse() {
+            Ok(address) => Some(Self::At(address)),
+            Err(_) => text.eq_ignore_ascii_case("off").then_some(Self::Off),
+        }
+    }
 }
 
 words!(Family: "both" => Family::Both, "ipv4" => Family::V4, "ipv6" => Family::V6);

@@ -81,6 +81,30 @@ pub enum Rule {
     Undecided,
 }
 
+impl Rule {
+    /// A name for programs. Names stay what they are.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Majority { .. } => "majority",
+            Self::OnlyHalf { .. } => "only_half",
+            Self::Score { .. } => "score",
+            Self::Connected { .. } => "connected",
+            Self::KeepActive => "keep_active",
+            Self::TieBreaker { .. } => "tie_breaker",
+            Self::NoHalf { .. } => "no_half",
+            Self::OnlyPartition { .. } => "only_partition",
+            Self::Largest { .. } => "largest",
+            Self::Incumbent => "incumbent",
+            Self::Newcomer { .. } => "newcomer",
+            Self::TieBreakerAbsent { .. } => "tie_breaker_absent",
+            Self::BothNodes => "both_nodes",
+            Self::BetterHeuristics => "better_heuristics",
+            Self::Test => "test",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -21,6 +21,11 @@ pub enum Command {
     Shutdown,
     /// `qarbiter-status`, ours: everything, as JSON.
     JsonStatus,
+    /// `qarbiter-health [ready]`, ours: whether the arbiter serves, as JSON.
+    Health {
+        /// Whether it is ready, too.
+        ready: bool,
+    },
     /// `qarbiter-release cluster NAME`, ours: unreachable nodes no longer hold the vote.
     Release {
         /// The cluster.
@@ -59,6 +64,9 @@ pub fn parse(line: &[u8]) -> Result<Command, CommandError> {
         b"list" => Ok(list(words)),
         b"shutdown" => Ok(Command::Shutdown),
         b"qarbiter-status" => Ok(Command::JsonStatus),
+        b"qarbiter-health" => Ok(Command::Health {
+            ready: words.next().is_some_and(|word| word == b"ready"),
+        }),
         b"qarbiter-release" => match (words.next(), words.next()) {
             (Some(keyword), Some(name)) if keyword.eq_ignore_ascii_case(b"cluster") => {
                 Ok(Command::Release {
@@ -168,6 +176,8 @@ mod tests {
             ("   ", Err(CommandError::Empty)),
             ("Foo", Err(CommandError::Unknown("Foo".into()))),
             ("qarbiter-status", Ok(Command::JsonStatus)),
+            ("qarbiter-health", Ok(Command::Health { ready: false })),
+            ("qarbiter-health ready", Ok(Command::Health { ready: true })),
             (
                 "qarbiter-release cluster x",
                 Ok(Command::Release {

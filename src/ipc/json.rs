@@ -2,9 +2,8 @@
 
 use crate::advice::words::tie_breaker_setting;
 use crate::advice::{health, warnings};
-use crate::engine::Verdict;
 use crate::engine::quorum::Arithmetic;
-use crate::engine::snapshot::ClusterSnapshot;
+use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot, PartitionSnapshot};
 use serde::{Deserialize, Serialize};
 
 /// The arbiter.
@@ -159,44 +158,22 @@ impl From<Arithmetic> for QuorumStatus {
 
 impl From<&ClusterSnapshot> for ClusterStatus {
     fn from(cluster: &ClusterSnapshot) -> Self {
-        let has_vote = |client: &&crate::engine::snapshot::ClientSnapshot| {
-            client.standing == Some(Verdict::Ack)
+        let partition = |part: &PartitionSnapshot<'_>| PartitionStatus {
+            ring: part.ring.to_string(),
+            nodes: part.nodes.iter().map(|node| node.0).collect(),
+            has_vote: !part.holders().is_empty(),
         };
-        let mut partitions: Vec<PartitionStatus> = Vec::new();
-        for client in &cluster.clients {
-            if client.membership.is_empty() {
-                continue;
-            }
-            let ring = client.ring.to_string();
-            let verdict = has_vote(&client);
-            match partitions
-                .iter_mut()
-                .find(|partition| partition.ring == ring)
-            {
-                Some(partition) => partition.has_vote |= verdict,
-                None => partitions.push(PartitionStatus {
-                    ring,
-                    nodes: client.membership.iter().map(|node| node.0).collect(),
-                    has_vote: verdict,
-                }),
-            }
-        }
         let health = health(cluster);
         Self {
             name: cluster.name.to_string(),
             algorithm: cluster.algorithm.config_name().to_owned(),
             tie_breaker: cluster.tie_breaker.to_string(),
-            rules: cluster.rules.to_owned(),
-            vote_held_by: cluster
-                .clients
-                .iter()
-                .filter(has_vote)
-                .map(|c| c.node.0)
-                .collect(),
-            decision: cluster.decision.clone(),
+            rules: cluster.policy.rules.name().to_owned(),
+            vote_held_by: cluster.holders().map(|node| node.0).collect(),
+            decision: decision(cluster),
             decided_seconds_ago: cluster.decided_ago.as_secs(),
-            waiting_for: cluster.waiting.clone(),
-            partitions,
+            waiting_for: cluster.waiting().map(ToString::to_string),
+            partitions: cluster.partitions().iter().map(partition).collect(),
             nodes: cluster.clients.iter().map(NodeStatus::from).collect(),
             absent_nodes: cluster.absent.iter().map(|absent| absent.node.0).collect(),
             leases: cluster
@@ -223,13 +200,20 @@ impl From<&ClusterSnapshot> for ClusterStatus {
     }
 }
 
-impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
-    fn from(client: &crate::engine::snapshot::ClientSnapshot) -> Self {
+fn decision(cluster: &ClusterSnapshot) -> String {
+    match &cluster.outcome {
+        Some(outcome) => outcome.to_string(),
+        None => "every node is decided on by itself; see the nodes".to_owned(),
+    }
+}
+
+impl From<&ClientSnapshot> for NodeStatus {
+    fn from(client: &ClientSnapshot) -> Self {
         Self {
             node: client.node.0,
-            address: crate::telemetry::events::plain(&client.address).to_owned(),
-            tls: client.tls,
-            certificate_verified: client.verified,
+            address: crate::telemetry::events::plain(&client.peer.address).to_owned(),
+            tls: client.peer.tls,
+            certificate_verified: client.peer.verified,
             heartbeat_ms: client.heartbeat_ms,
             keep_active: client.keep_active,
             ring: client.ring.to_string(),
@@ -238,7 +222,7 @@ impl From<&crate::engine::snapshot::ClientSnapshot> for NodeStatus {
             heuristics: client.heuristics.map(|heuristics| heuristics.to_string()),
             last_vote: client.last_vote.map(|vote| vote.to_string()),
             verdict: client.standing.map(|verdict| verdict.vote().to_string()),
-            reason: client.why.clone(),
+            reason: client.why.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -90,7 +90,7 @@ fn client_lines(text: &mut Text, client: &ClientSnapshot, verbose: bool) {
     text.line(format_args!("    Node ID {}:", client.node));
     text.line(format_args!(
         "        Client address:\t\t{}",
-        client.address
+        client.peer.address
     ));
     if verbose {
         text.line(format_args!(
@@ -128,7 +128,7 @@ fn client_lines(text: &mut Text, client: &ClientSnapshot, verbose: bool) {
             heuristics(client.membership_heuristics),
             heuristics(client.regular_heuristics)
         ));
-        let tls = match (client.tls, client.verified) {
+        let tls = match (client.peer.tls, client.peer.verified) {
             (false, _) => "No",
             (true, false) => "Yes",
             (true, true) => "Yes (client certificate verified)",

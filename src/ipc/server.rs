@@ -5,6 +5,7 @@ use super::json::{ClusterStatus, Status};
 use super::render::{self, Counts};
 use crate::config::Settings;
 use crate::engine::snapshot::ClusterSnapshot;
+use crate::http::health;
 use crate::journal::Health;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
@@ -102,6 +103,7 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
     let command = parse(&line);
     let what = what_is_too_long(command.as_ref().ok());
     let result = match command {
+        Ok(Command::Health { ready }) => health_report(shared, ready).await,
         // With thousands of clusters an answer takes a while, which no vote should wait for.
         Ok(command) => {
             let shared = shared.clone();
@@ -192,6 +194,8 @@ fn carry_out(shared: &Arc<Shared>, command: Command) -> Result<Vec<u8>, CommandE
             Ok(Vec::new())
         }
         Command::JsonStatus => json_status(shared),
+        // Answered where it can wait.
+        Command::Health { .. } => Err(CommandError::Empty),
         Command::Release { cluster } => release(shared, &cluster),
     }
 }
@@ -203,6 +207,18 @@ fn snapshots(shared: &Shared, only: Option<&ClusterName>) -> Vec<ClusterSnapshot
             .then(|| cluster.snapshot(now))
     });
     seen.into_iter().flatten().collect()
+}
+
+/// Whoever can read this answer knows already that the control socket and the runtime that serves
+/// votes work.
+async fn health_report(shared: &Shared, ready: bool) -> Result<Vec<u8>, CommandError> {
+    let votes = tokio::runtime::Handle::current();
+    let health = if ready {
+        health::ready(shared, &votes).await
+    } else {
+        health::live(&votes).await
+    };
+    serde_json::to_vec(&health).map_err(|_| CommandError::Incomplete("Can't get the health"))
 }
 
 fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {

@@ -8,6 +8,7 @@ use super::outbox::{Closing, Outbox};
 use super::server::{PendingSlot, Shared};
 use crate::engine::{Action, ConnId, LeaveCause, Session, SessionPolicy, TlsView};
 use crate::telemetry::events;
+use crate::telemetry::metrics::Metrics;
 use crate::tls::{ClusterAuthorisation, TlsError, TlsSession};
 use crate::wire::{ClusterName, Frame, FrameDecoder, TlsSupport};
 use std::io;
@@ -59,6 +60,17 @@ enum End {
 }
 
 impl End {
+    /// A name for the counters.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Eof => "closed_by_node",
+            Self::Io(_) => "network",
+            Self::Tls(_) => "tls",
+            Self::Closing(closing) => closing.name(),
+            Self::Runtime => "shutdown",
+        }
+    }
+
     /// What it proves about the client (safety spec, section 3).
     fn cause(&self) -> LeaveCause {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
@@ -150,6 +162,7 @@ impl Connection {
                 Some(input) if input.is_empty() => return Err(End::Eof),
                 Some(input) => {
                     handled += input.len();
+                    self.metrics().received.inc_by(input.len() as u64);
                     self.receive(input).await?;
                     if handled >= READ_SIZE {
                         handled = 0;
@@ -179,6 +192,10 @@ impl Connection {
         self.apply(actions);
         let next = self.session.poll_timeout().map(|at| clock.instant(at));
         sleep.reset(next.unwrap_or_else(|| Instant::now() + NEVER));
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.shared.hub.observer().metrics
     }
 
     fn try_read(&mut self) -> Result<Option<Vec<u8>>, End> {
@@ -219,8 +236,12 @@ impl Connection {
     fn after_step(&mut self, step: Step) -> Result<Vec<u8>, End> {
         self.tls = Some(step.tls);
         self.wire.extend_from_slice(&step.wire);
-        let state = step.result?;
+        let metrics = &self.shared.hub.observer().metrics;
+        let state = step
+            .result
+            .inspect_err(|error| metrics.handshake_failed(error))?;
         if !state.handshaking {
+            metrics.handshake();
             self.note_certificate();
         }
         Ok(step.plain)
@@ -308,6 +329,7 @@ impl Connection {
 
     /// Carries out what is not for other clients.
     fn apply(&mut self, actions: Vec<Action>) {
+        self.shared.hub.observer().stranger(&actions);
         events::report_for(&actions, &self.address, &mut self.refusals);
         for action in actions {
             match action {
@@ -323,7 +345,7 @@ impl Connection {
         // What was queued so far belongs before the handshake.
         self.collect();
         let session = match &self.shared.live().tls {
-            TlsState::Ready(config) => TlsSession::new(config.clone()),
+            TlsState::Ready { config, .. } => TlsSession::new(config.clone()),
             TlsState::Waiting => return self.outbox.close(Closing::NoIdentity),
             TlsState::Off => {
                 let off = crate::engine::CloseReason::TlsIsOff;
@@ -388,6 +410,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+        self.metrics().sent.inc_by(done as u64);
         if done == self.wire.len() {
             self.wire = Vec::new();
             self.outbox.written();
@@ -398,6 +421,11 @@ impl Connection {
     }
 
     fn leave(&mut self, end: &End) {
+        self.metrics().closed(end.name());
+        let was_mid_handshake = self.tls.as_ref().is_some_and(|tls| tls.state().handshaking);
+        if was_mid_handshake && !matches!(end, End::Tls(_)) {
+            self.metrics().handshake_given_up();
+        }
         let now = self.shared.hub.clock().now();
         let conn = self.session.conn();
         let node = self.session.node();

@@ -6,6 +6,7 @@ use crate::config::ClusterPolicies;
 use crate::engine::{Action, Cluster, ConnId, Grant, LostHolder, Time};
 use crate::journal::{Health, Journal, Restored, USUAL_HEARTBEAT_MS};
 use crate::telemetry;
+use crate::telemetry::observer::{Observer, Seen};
 use crate::wire::{Algorithm, ClusterName, Message};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -32,6 +33,7 @@ pub struct Hub {
     shards: Vec<Shard>,
     clusters: AtomicUsize,
     created: AtomicU64,
+    observer: Observer,
     records: AtomicU64,
     /// What a restart must not forget; without it everything is forgotten.
     journal: Mutex<Option<Journal>>,
@@ -57,6 +59,8 @@ pub struct Guarded {
     retired: bool,
     /// The one timer that runs for it.
     timer: Option<Timer>,
+    /// What the observer remembers of it.
+    seen: Seen,
     /// A record is being written; what must not leave before it is.
     held: Option<Held>,
 }
@@ -128,6 +132,7 @@ impl Hub {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             clusters: AtomicUsize::new(0),
             created: AtomicU64::new(0),
+            observer: Observer::new(),
             records: AtomicU64::new(0),
             journal: Mutex::new(journal),
             doubt_until,
@@ -148,6 +153,19 @@ impl Hub {
     /// The clock that all clusters go by.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Who counts what the clusters do.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Runs `f` on the cluster of that name, if there is one that has clients or leases.
+    pub fn look<R>(&self, name: &ClusterName, f: impl FnOnce(&Cluster) -> R) -> Option<R> {
+        let cell = lock(self.shard(name)).get(name).cloned()?;
+        let guarded = lock(&cell.guarded);
+        let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
+        is_there.then(|| f(&guarded.cluster))
     }
 
     /// Runs `f` on the cluster of that name, which may be new and empty. The messages that it
@@ -224,6 +242,7 @@ impl Hub {
                 order: 0,
                 retired: false,
                 timer: None,
+                seen: Seen::default(),
                 held: None,
             }),
         });
@@ -247,6 +266,9 @@ impl Hub {
         let mut actions = Vec::new();
         let was_empty = guarded.cluster.is_empty();
         let result = f(guarded, &mut actions);
+        let Guarded { cluster, seen, .. } = &mut **guarded;
+        self.observer
+            .cluster(cluster, seen, &actions, || self.clock.now());
         if was_empty && !guarded.cluster.is_empty() {
             guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
         }

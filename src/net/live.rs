@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::engine::SessionPolicy;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +16,12 @@ pub enum TlsState {
     /// (provisioning spec, trap T14: nobody restarts the arbiter after making them).
     Waiting,
     /// Certificates are there.
-    Ready(Arc<ServerConfig>),
+    Ready {
+        /// What connections are served with.
+        config: Arc<ServerConfig>,
+        /// The server's certificate and those it comes from, for whoever shows their facts.
+        certificates: Arc<[CertificateDer<'static>]>,
+    },
 }
 
 impl fmt::Debug for TlsState {
@@ -23,7 +29,7 @@ impl fmt::Debug for TlsState {
         f.write_str(match self {
             Self::Off => "Off",
             Self::Waiting => "Waiting",
-            Self::Ready(_) => "Ready",
+            Self::Ready { .. } => "Ready",
         })
     }
 }

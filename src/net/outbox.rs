@@ -36,6 +36,21 @@ pub enum Closing {
     Shutdown,
 }
 
+impl Closing {
+    /// A name for the counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Engine(reason) => crate::telemetry::metrics::close_name(reason),
+            Self::QueueFull => "queue_full",
+            Self::TooLarge => "message_too_large",
+            Self::Clusters(_) => "too_many_clusters",
+            Self::NoIdentity => "no_certificates_here",
+            Self::Revoked => "revoked",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// The queue of one connection: filled by whoever has something to tell the client, emptied by
 /// the connection's own task.
 #[derive(Debug)]

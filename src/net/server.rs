@@ -10,6 +10,7 @@ use super::{listener, lock};
 use crate::engine::ConnId;
 use crate::pki::seen::Unwritten;
 use crate::telemetry::events;
+use crate::telemetry::metrics::Refusal;
 use crate::tls::serial_number;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
@@ -39,6 +40,8 @@ pub struct Shared {
     pending: Arc<AtomicUsize>,
     next: AtomicU64,
     stop: watch::Sender<bool>,
+    /// Where nodes connect to, while they can.
+    address: Mutex<Option<SocketAddr>>,
 }
 
 /// What the server knows of a connection besides what the connection itself does.
@@ -69,12 +72,18 @@ impl Shared {
             pending: Arc::default(),
             next: AtomicU64::new(1),
             stop: watch::Sender::new(false),
+            address: Mutex::default(),
         })
     }
 
     /// Connections, with those that have not introduced themselves.
     pub fn connected(&self) -> usize {
         lock(&self.connections).len()
+    }
+
+    /// Where nodes connect to, while they can.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *lock(&self.address)
     }
 
     /// The present settings and certificates.
@@ -139,6 +148,7 @@ impl Shared {
 
 /// Accepts connections until [`Shared::stop`], then ends them all.
 pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    *lock(&shared.address) = listener.local_addr().ok();
     let stopped = shared.stopped();
     tokio::pin!(stopped);
     loop {
@@ -146,6 +156,7 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => admit(&shared, stream, address),
                 Err(error) => {
+                    shared.hub.observer().metrics.refused(Refusal::System);
                     events::turned_away(&format_args!("can't accept a connection: {error}"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -153,6 +164,7 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
             () = &mut stopped => break,
         }
     }
+    *lock(&shared.address) = None;
     drop(listener);
     for link in lock(&shared.connections).values() {
         link.outbox.close(Closing::Shutdown);
@@ -170,7 +182,10 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
 fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let live = shared.live();
     let settings = &live.settings;
+    let metrics = &shared.hub.observer().metrics;
+    metrics.accepted.inc();
     if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
+        metrics.refused(Refusal::MaxClients);
         events::turned_away(&format_args!(
             "Maximum clients reached. Not accepting connection from {address} \
              (setting -m, now {})",
@@ -179,6 +194,7 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
         return;
     }
     if shared.pending.load(Ordering::Relaxed) >= settings.max_pending {
+        metrics.refused(Refusal::MaxPending);
         events::turned_away(&format_args!(
             "not accepting connection from {address}: {} connections have not introduced \
              themselves yet (setting max_pending_clients)",

@@ -58,117 +58,126 @@ pub fn report_for(actions: &[Action], address: &str, refusals: &mut u32) {
 
 fn log_event(event: &Event, address: &str, refusals: &mut u32) {
     let address = plain(address);
+    let text = Text(event);
     match event {
-        Event::Joined {
-            cluster,
-            node,
-            peer,
-            algorithm,
-        } => info!(
-            "cluster {cluster:?}: node {node} connected from {} ({}, {})",
-            plain(&peer.address),
-            match (peer.tls, peer.verified) {
-                (true, true) => "TLS, certificate verified",
-                (true, false) => "TLS, no certificate",
-                (false, _) => "clear text",
-            },
-            algorithm.config_name()
-        ),
-        Event::Left {
-            cluster,
-            node,
-            peer,
-            cause,
-        } => {
-            let how = match cause {
-                LeaveCause::ClosedByPeer => "it closed the connection",
-                LeaveCause::DeadPeer => "it was silent for too long",
-                LeaveCause::NetworkLost => "the network lost it",
-                LeaveCause::Dropped => "disconnected by us",
-                LeaveCause::Shutdown => "the arbiter is going down",
-            };
-            info!(
-                "cluster {cluster:?}: node {node} at {} left: {how}",
-                plain(&peer.address)
-            );
-        }
-        Event::Told {
-            cluster,
-            node,
-            verdict,
-            ring,
-            why,
-        } => {
-            let verb = match verdict {
-                Verdict::Ack => "has the vote",
-                Verdict::Nack => "does not have the vote",
-            };
-            match why {
-                Some(why) => info!("cluster {cluster:?}: node {node} {verb} in ring {ring}: {why}"),
-                None => info!("cluster {cluster:?}: node {node} {verb} in ring {ring}"),
-            }
-        }
-        Event::Answered {
-            cluster,
-            node,
-            vote,
-            pushed,
-        } => {
-            let how = if *pushed { "told" } else { "answered" };
-            debug!("cluster {cluster:?}: node {node} {how} {vote}");
-        }
+        Event::Joined { cluster, .. }
+        | Event::Left { cluster, .. }
+        | Event::Told { cluster, .. }
+        | Event::LeaseEnded { cluster, .. } => info!("cluster {cluster:?}: {text}"),
+        Event::Answered { cluster, .. } => debug!("cluster {cluster:?}: {text}"),
         Event::Decided { cluster, decision } => match decision.waiting {
             // Short states on the way to a decision.
             Some(Waiting::MembershipDiffers { .. } | Waiting::Confirmation { .. }) => {
-                debug!("cluster {cluster:?}: {decision}");
+                debug!("cluster {cluster:?}: {text}");
             }
-            _ => info!("cluster {cluster:?}: {decision}"),
+            _ => info!("cluster {cluster:?}: {text}"),
         },
-        Event::LeaseEnded {
-            cluster,
-            node,
-            ring,
-            by_operator,
-        } => info!(
-            "cluster {cluster:?}: node {node} no longer holds the vote of ring {ring}: {}",
-            if *by_operator {
-                "released by the operator"
-            } else {
-                "its time is over"
-            }
-        ),
-        Event::Refused { code, why, .. } => {
+        Event::Refused { .. } => {
             *refusals = refusals.saturating_add(1);
-            let code = Refused(*code);
             if *refusals <= LOUD_REFUSALS && may_be_loud() {
-                warn!("client {address}: {code}{why}");
+                warn!("client {address}: {text}");
             } else {
-                debug!("client {address}: {code}{why}");
+                debug!("client {address}: {text}");
             }
         }
-        Event::TestAlgorithm { cluster, node } => warn!(
-            "cluster {cluster:?}: node {node} uses the test algorithm, which can make several \
-             partitions quorate at once; never use it where data matters"
-        ),
-        Event::ClearText {
-            cluster,
-            node,
-            peer,
-        } => warn!(
-            "cluster {cluster:?}: node {node} at {} uses clear text, so nobody knows who it is; \
-             set -s req here and quorum.device.net.tls: required on the nodes",
-            plain(&peer.address)
-        ),
-        Event::LongLease {
-            cluster,
-            node,
-            lease_ms,
-        } => warn!(
-            "cluster {cluster:?}: if node {node} is lost silently, its vote is withheld from \
-             others for {} s, longer than corosync waits by default (sync_timeout 30 s); \
-             set sync_timeout above that, or quorum.device.timeout lower",
-            lease_ms.div_ceil(1000)
-        ),
+        Event::TestAlgorithm { cluster, .. }
+        | Event::ClearText { cluster, .. }
+        | Event::LongLease { cluster, .. } => warn!("cluster {cluster:?}: {text}"),
+    }
+}
+
+/// An event in words, without its cluster.
+pub(crate) struct Text<'a>(pub(crate) &'a Event);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Event::Joined {
+                node,
+                peer,
+                algorithm,
+                ..
+            } => write!(
+                f,
+                "node {node} connected from {} ({}, {})",
+                plain(&peer.address),
+                match (peer.tls, peer.verified) {
+                    (true, true) => "TLS, certificate verified",
+                    (true, false) => "TLS, no certificate",
+                    (false, _) => "clear text",
+                },
+                algorithm.config_name()
+            ),
+            Event::Left {
+                node, peer, cause, ..
+            } => {
+                let how = match cause {
+                    LeaveCause::ClosedByPeer => "it closed the connection",
+                    LeaveCause::DeadPeer => "it was silent for too long",
+                    LeaveCause::NetworkLost => "the network lost it",
+                    LeaveCause::Dropped => "disconnected by us",
+                    LeaveCause::Shutdown => "the arbiter is going down",
+                };
+                write!(f, "node {node} at {} left: {how}", plain(&peer.address))
+            }
+            Event::Told {
+                node,
+                verdict,
+                ring,
+                why,
+                ..
+            } => {
+                let verb = match verdict {
+                    Verdict::Ack => "has the vote",
+                    Verdict::Nack => "does not have the vote",
+                };
+                write!(f, "node {node} {verb} in ring {ring}")?;
+                match why {
+                    Some(why) => write!(f, ": {why}"),
+                    None => Ok(()),
+                }
+            }
+            Event::Answered {
+                node, vote, pushed, ..
+            } => {
+                let how = if *pushed { "told" } else { "answered" };
+                write!(f, "node {node} {how} {vote}")
+            }
+            Event::Decided { decision, .. } => decision.fmt(f),
+            Event::LeaseEnded {
+                node,
+                ring,
+                by_operator,
+                ..
+            } => write!(
+                f,
+                "node {node} no longer holds the vote of ring {ring}: {}",
+                if *by_operator {
+                    "released by the operator"
+                } else {
+                    "its time is over"
+                }
+            ),
+            Event::Refused { code, why, .. } => write!(f, "{}{why}", Refused(*code)),
+            Event::TestAlgorithm { node, .. } => write!(
+                f,
+                "node {node} uses the test algorithm, which can make several partitions quorate \
+                 at once; never use it where data matters"
+            ),
+            Event::ClearText { node, peer, .. } => write!(
+                f,
+                "node {node} at {} uses clear text, so nobody knows who it is; \
+                 set -s req here and quorum.device.net.tls: required on the nodes",
+                plain(&peer.address)
+            ),
+            Event::LongLease { node, lease_ms, .. } => write!(
+                f,
+                "if node {node} is lost silently, its vote is withheld from others for {} s, \
+                 longer than corosync waits by default (sync_timeout 30 s); \
+                 set sync_timeout above that, or quorum.device.timeout lower",
+                lease_ms.div_ceil(1000)
+            ),
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 mod budget;
 pub mod events;
+pub mod history;
 pub mod log;
+pub mod metrics;
+pub mod observer;
 pub mod syslog;
 pub mod systemd;

@@ -59,6 +59,8 @@ impl Lab {
         command.arg("serve").arg("--state-dir").arg(self.state());
         command.args(["-l", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(more);
+        // All instances have the same default, of which only one can be.
+        command.env("QARBITER_HTTP_ADDRESS", "off");
         command
     }
 
@@ -82,8 +84,9 @@ impl Lab {
         let mut command = Command::new(program);
         command.args(["-l", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-S", &self.places()]).args(more);
-        // It has no flag for this.
+        // It has no flags for these.
         command.env("QARBITER_PATHS_DATA_DIR", self.path("data"));
+        command.env("QARBITER_HTTP_ADDRESS", "off");
         command
     }
 

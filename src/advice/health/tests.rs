@@ -275,7 +275,7 @@ fn clusters_without_arithmetic() {
     let mut unreported = whole(2, FF);
     unreported.arithmetic = None;
     for client in &mut unreported.clients {
-        client.configured.clear();
+        client.configured = [].into();
     }
     check(vec![
         (

@@ -3,7 +3,6 @@
 use super::member::Member;
 use super::setup::Setup;
 use crate::advice::words::{because, nobody, nodes, verb};
-use crate::engine::Verdict;
 use crate::engine::snapshot::ClusterSnapshot;
 use crate::wire::NodeId;
 use std::collections::BTreeMap;
@@ -190,7 +189,7 @@ fn vote(arbiter: Option<&ClusterSnapshot>, reachable: bool) -> String {
     let holders: Vec<&crate::engine::snapshot::ClientSnapshot> = cluster
         .clients
         .iter()
-        .filter(|client| client.standing == Some(Verdict::Ack))
+        .filter(|client| client.has_vote())
         .collect();
     let names: Vec<NodeId> = holders.iter().map(|client| client.node).collect();
     let holds = || {
@@ -198,7 +197,8 @@ fn vote(arbiter: Option<&ClusterSnapshot>, reachable: bool) -> String {
         format!("{} {hold} the vote", nodes(&names))
     };
     let Some(outcome) = &cluster.outcome else {
-        let mut reasons: Vec<&str> = holders.iter().filter_map(|c| c.why.as_deref()).collect();
+        let whys = holders.iter().filter_map(|client| client.why.as_ref());
+        let mut reasons: Vec<String> = whys.map(ToString::to_string).collect();
         reasons.dedup();
         return match names.is_empty() {
             true => "nobody holds the vote".to_owned(),

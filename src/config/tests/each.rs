@@ -11,6 +11,10 @@ fn is_text(key: &Key) -> bool {
         "directory",
         "cert_nickname",
         "socket",
+        "certificate",
+        "key",
+        "read_token_file",
+        "admin_token_file",
         "data_dir",
         "lock_file",
     ]

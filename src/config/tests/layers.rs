@@ -110,6 +110,12 @@ fn what_needs_a_restart() {
         "control.umask",
         "control.group",
         "control.backlog",
+        "http.address",
+        "http.certificate",
+        "http.key",
+        "http.read_token_file",
+        "http.admin_token_file",
+        "http.max_connections",
         "paths.data_dir",
         "paths.lock_file",
     ];

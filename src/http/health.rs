@@ -1,0 +1,163 @@
+//! Whether the arbiter serves, and whether it is ready to.
+
+use super::certificates;
+use crate::journal;
+use crate::net::live::TlsState;
+use crate::net::server::Shared;
+use crate::proto::v1::{Check, Health};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+/// How long each thing may take that is looked at.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the process serves: votes make progress.
+pub async fn live(votes: &Handle) -> Health {
+    health(vec![votes_run(votes).await])
+}
+
+/// Whether everything is there that nodes and operators need.
+pub async fn ready(shared: &Shared, votes: &Handle) -> Health {
+    health(vec![
+        votes_run(votes).await,
+        port(shared).await,
+        certificates(shared),
+        journal(shared),
+        control_socket(shared).await,
+    ])
+}
+
+fn health(checks: Vec<Check>) -> Health {
+    Health {
+        ok: checks.iter().all(|check| check.ok),
+        checks,
+    }
+}
+
+fn check(name: &str, found: Result<String, String>) -> Check {
+    let ok = found.is_ok();
+    let (Ok(detail) | Err(detail)) = found;
+    Check {
+        name: name.to_owned(),
+        ok,
+        detail,
+    }
+}
+
+async fn votes_run(votes: &Handle) -> Check {
+    let begin = Instant::now();
+    let ran = timeout(PATIENCE, votes.spawn(async {})).await;
+    let found = match ran {
+        Ok(Ok(())) => Ok(format!(
+            "the threads that serve votes answer within {} ms",
+            begin.elapsed().as_millis().max(1)
+        )),
+        Ok(Err(_)) => Err("the arbiter is going down".to_owned()),
+        Err(_) => Err(format!(
+            "the threads that serve votes have done nothing for {} s; restart the arbiter and \
+             report this",
+            PATIENCE.as_secs()
+        )),
+    };
+    check("votes", found)
+}
+
+/// Connects as a node would, and waits until the connection is taken.
+async fn port(shared: &Shared) -> Check {
+    check("vote_port", connect(shared).await)
+}
+
+async fn connect(shared: &Shared) -> Result<String, String> {
+    let address = shared
+        .address()
+        .ok_or("the port is not open: the arbiter is starting or going down")?;
+    let target = reachable(address);
+    let accepted = &shared.hub.observer().metrics.accepted;
+    let before = accepted.get();
+    let attempt = timeout(PATIENCE, TcpStream::connect(target)).await;
+    let _connection = attempt
+        .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| format!("no connection to {target}: {error}"))?;
+    let taken = async {
+        while accepted.get() == before {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    match timeout(PATIENCE, taken).await {
+        Ok(()) => Ok(format!("connections to {address} are taken")),
+        Err(_) => Err(format!(
+            "connections to {address} are not taken within {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// Where this machine itself reaches an address that is listened on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn certificates(shared: &Shared) -> Check {
+    let live = shared.live();
+    let found = match &live.tls {
+        TlsState::Off => Ok("TLS is off by setting".to_owned()),
+        TlsState::Waiting => Err(format!(
+            "there are no certificates in {} yet; make them with `corosync-qnetd-certutil -i`",
+            live.settings.identity_dir.display()
+        )),
+        TlsState::Ready { .. } => valid(shared),
+    };
+    check("certificates", found)
+}
+
+fn valid(shared: &Shared) -> Result<String, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+    let list = certificates::list(shared);
+    let first = list
+        .iter()
+        .min_by_key(|certificate| certificate.not_after_unix);
+    let Some(first) = first else {
+        return Err("the certificates can't be read".to_owned());
+    };
+    let days = (first.not_after_unix - now).div_euclid(86_400);
+    if days < 0 {
+        return Err(format!(
+            "the {} certificate is no longer valid since {} days",
+            first.role, -days
+        ));
+    }
+    Ok(format!(
+        "loaded; the {} certificate is valid for {days} days",
+        first.role
+    ))
+}
+
+fn journal(shared: &Shared) -> Check {
+    let found = match shared.hub.journal_health() {
+        Some(journal::Health::Good) => Ok("what must survive a restart is written down".to_owned()),
+        Some(journal::Health::Failing(why)) => Err(format!(
+            "it can't be written, so votes stay where they are: {why}"
+        )),
+        None => Ok("there is none: a restart forgets who holds a vote".to_owned()),
+    };
+    check("journal", found)
+}
+
+async fn control_socket(shared: &Shared) -> Check {
+    let path = shared.live().settings.socket.clone();
+    let found = match timeout(PATIENCE, UnixStream::connect(&path)).await {
+        Ok(Ok(_)) => Ok(format!("{} answers", path.display())),
+        Ok(Err(error)) => Err(format!("{} does not answer: {error}", path.display())),
+        Err(_) => Err(format!("{} does not answer", path.display())),
+    };
+    check("control_socket", found)
+}

@@ -1,0 +1,202 @@
+//! The API: the same facts in JSON and protobuf, before, during and after a split.
+
+use crate::lab::Arbiter;
+use prost::Message;
+use qarbiter::engine::Verdict;
+use qarbiter::proto::v1;
+use serde_json::{Value, json};
+
+const PROTOBUF: (&str, &str) = ("Accept", "application/x-protobuf");
+
+#[test]
+fn a_split_is_told_with_its_reason_and_inputs() {
+    let arbiter = Arbiter::start();
+    let mut nodes = arbiter.pair(b"site-rom");
+    let cluster = arbiter.json("/api/v1/clusters/site-rom");
+    assert_eq!(cluster["vote_held_by"], json!([1, 2]));
+    assert_eq!(cluster["partitions"].as_array().unwrap().len(), 1);
+    assert_eq!(cluster["absent_nodes"], json!([]));
+    assert_eq!(cluster["quorum"]["quorum"], 2);
+    assert_eq!(cluster["quorum"]["expected_votes"], 3);
+
+    assert_eq!(arbiter.split(&mut nodes, 8), [Verdict::Ack, Verdict::Nack]);
+    let cluster = arbiter.settled("site-rom");
+    let partitions = cluster["partitions"].as_array().unwrap();
+    assert_eq!(partitions.len(), 2);
+    assert_eq!(partitions[0]["nodes"], json!([1]));
+    assert_eq!(partitions[0]["has_vote"], true);
+    assert_eq!(partitions[1]["has_vote"], false);
+    assert_eq!(cluster["nodes"][1]["verdict"], "nack");
+
+    let is_tie = |list: &Value| list["decisions"][0]["rule"] == "tie_breaker";
+    let list = arbiter.until("/api/v1/clusters/site-rom/decisions", |list| {
+        is_tie(list) && list["decisions"][0]["outcome"] == "granted"
+    });
+    let decision = &list["decisions"][0];
+    assert_eq!(decision["winner"], json!([1]));
+    assert_eq!(decision["cluster"], "site-rom");
+    let reason = decision["reason"].as_str().unwrap();
+    assert!(reason.contains("lowest"), "{reason}");
+    assert_eq!(cluster["decision"]["reason"], decision["reason"]);
+    let inputs = decision["inputs"].as_array().unwrap();
+    assert_eq!(inputs.len(), 2);
+    assert_eq!(inputs[1]["node"], 2);
+    assert_eq!(inputs[1]["membership"], json!([2]));
+    assert_eq!(inputs[1]["configured"], 2);
+    // The state and the history have the same time, give or take what it takes to note it.
+    let at = |decision: &Value| decision["unix_ms"].as_u64().unwrap();
+    assert!(at(&cluster["decision"]).abs_diff(at(decision)) < 1000);
+}
+
+#[test]
+fn nodes_that_are_missing_are_named() {
+    let arbiter = Arbiter::start();
+    let _one = arbiter.join(b"four", 3, &[1, 2, 3, 4], 4);
+    let nodes = arbiter.until("/api/v1/clusters/four/nodes", |nodes| {
+        nodes["nodes"][0]["configured"] == json!([1, 2, 3, 4])
+    });
+    assert_eq!(nodes["absent_nodes"], json!([1, 2, 4]));
+    assert_eq!(nodes["nodes"][0]["tls"], false);
+    assert!(nodes["nodes"][0]["heartbeat_age_ms"].as_u64().unwrap() < 10_000);
+}
+
+#[test]
+fn protobuf_says_the_same_as_json() {
+    let arbiter = Arbiter::start();
+    let mut nodes = arbiter.pair(b"a");
+    arbiter.split(&mut nodes, 8);
+    arbiter.until("/api/v1/decisions", |list| {
+        list["decisions"][0]["outcome"] == "granted"
+    });
+    fn same<M>(arbiter: &Arbiter, path: &str)
+    where
+        M: Message + Default + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let plain = arbiter.get(path);
+        assert_eq!(plain.headers["content-type"], "application/json");
+        let from_json: M = serde_json::from_slice(&plain.body).unwrap();
+        let binary = arbiter.ask("GET", path, &[PROTOBUF]);
+        assert_eq!(binary.headers["content-type"], "application/x-protobuf");
+        let decoded = M::decode(&*binary.body).unwrap();
+        assert_eq!(decoded, from_json, "{path}");
+        assert_ne!(decoded, M::default(), "{path}");
+    }
+    same::<v1::DecisionList>(&arbiter, "/api/v1/clusters/a/decisions");
+    same::<v1::DecisionList>(&arbiter, "/api/v1/decisions");
+    same::<v1::EventList>(&arbiter, "/api/v1/events");
+    same::<v1::Problem>(&arbiter, "/nothing");
+    // These have ages in them.
+    arbiter.settled("a");
+    let list = arbiter.ask("GET", "/api/v1/clusters", &[PROTOBUF]);
+    let list = v1::ClusterList::decode(&*list.body).unwrap();
+    assert_eq!(list.clusters[0].vote_held_by, [1]);
+    let own = arbiter.ask("GET", "/api/v1/arbiter", &[PROTOBUF]);
+    let own = v1::Arbiter::decode(&*own.body).unwrap();
+    assert_eq!((own.clusters, own.nodes, own.connections), (1, 2, 2));
+}
+
+#[test]
+fn any_name_can_be_asked_for() {
+    let arbiter = Arbiter::start();
+    let names: [&[u8]; 5] = [
+        b"a/b",
+        b"\xff\xfe",
+        b"..",
+        b"with space?#%",
+        "Zürich".as_bytes(),
+    ];
+    let _nodes: Vec<_> = names.iter().map(|name| arbiter.pair(name)).collect();
+    let list = arbiter.json("/api/v1/clusters");
+    let clusters = list["clusters"].as_array().unwrap();
+    assert_eq!(clusters.len(), names.len());
+    for cluster in clusters {
+        let path = cluster["path"].as_str().unwrap();
+        assert_eq!(arbiter.json(path)["name"], cluster["name"], "{path}");
+        assert_eq!(
+            arbiter.json(&format!("{path}/nodes"))["nodes"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+    let absent = arbiter.get("/api/v1/clusters/absent");
+    assert_eq!(absent.status, 404);
+    assert_eq!(absent.json()["status"], 404);
+}
+
+#[test]
+fn many_clusters_come_in_pages() {
+    let arbiter = Arbiter::start();
+    let names: Vec<String> = (0..25).map(|n| format!("c {n:02}")).collect();
+    let _nodes: Vec<_> = names
+        .iter()
+        .map(|name| arbiter.join(name.as_bytes(), 1, &[1, 2], 4))
+        .collect();
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/clusters?limit=10".to_owned();
+    loop {
+        let page = arbiter.json(&path);
+        assert_eq!(page["total"], 25);
+        let clusters = page["clusters"].as_array().unwrap();
+        seen.extend(
+            clusters
+                .iter()
+                .map(|c| c["name"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => path = format!("/api/v1/clusters?limit=10&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, names);
+    for wrong in [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=",
+        "limit=1&limit=2",
+    ] {
+        let answer = arbiter.get(&format!("/api/v1/clusters?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn decisions_outlive_their_cluster() {
+    let arbiter = Arbiter::start();
+    let nodes = arbiter.pair(b"gone");
+    let path = "/api/v1/clusters/gone/decisions";
+    arbiter.until(path, |list| list["decisions"][0]["outcome"] == "granted");
+    drop(nodes);
+    while arbiter.get("/api/v1/clusters/gone").status != 404 {}
+    assert_eq!(arbiter.get(path).status, 200);
+}
+
+#[test]
+fn health_says_what_is_not_in_order() {
+    let arbiter = Arbiter::start();
+    for path in ["/healthz", "/readyz"] {
+        let answer = arbiter.get(path);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["ok"], true);
+    }
+    let socket = arbiter.shared.live().settings.socket.clone();
+    std::fs::remove_file(socket).unwrap();
+    arbiter.shared.stop();
+    while arbiter.shared.address().is_some() {}
+    // What was seen a moment ago is good for a second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let answer = arbiter.get("/readyz");
+    assert_eq!(answer.status, 503);
+    let health = answer.json();
+    let failed: Vec<&str> = health["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ok"] == false)
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(failed, ["vote_port", "control_socket"]);
+    assert_eq!(arbiter.get("/healthz").status, 200);
+}

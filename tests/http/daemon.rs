@@ -1,0 +1,128 @@
+//! HTTP of the real program.
+
+use crate::lab::{Answer, PATIENCE, head};
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// `qarbiter serve` with TLS.
+struct Daemon {
+    child: Child,
+    votes: SocketAddr,
+    http: SocketAddr,
+    dir: TempDir,
+}
+
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+impl Daemon {
+    fn spawn(http: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let votes = free();
+        let child = Command::new(env!("CARGO_BIN_EXE_qarbiter"))
+            .args(["serve", "--listen", "127.0.0.1", "--state-dir"])
+            .arg(dir.path())
+            .args(["--port", &votes.port().to_string()])
+            .env("QARBITER_HTTP_ADDRESS", http.to_string())
+            .stdout(File::create(dir.path().join("out")).unwrap())
+            .stderr(File::create(dir.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            votes,
+            http,
+            dir,
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Asks until there is an answer.
+    fn get(&self, path: &str) -> Answer {
+        let begin = Instant::now();
+        loop {
+            if let Ok(mut stream) = TcpStream::connect(self.http) {
+                stream.write_all(head("GET", path, &[]).as_bytes()).unwrap();
+                return Answer::read(stream);
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_program_shows_its_certificates_and_keeps_its_keys() {
+    let daemon = Daemon::spawn(free());
+    let ready = daemon.get("/readyz");
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    let list = daemon.get("/api/v1/certificates").json();
+    let certificates = list["certificates"].as_array().unwrap();
+    assert_eq!(certificates[0]["role"], "server");
+    assert_eq!(certificates[0]["subject"], "CN=Qnetd Server");
+    assert_eq!(certificates[1]["role"], "ca");
+    let metrics = daemon.get("/metrics").text();
+    for (role, certificate) in [("server", &certificates[0]), ("ca", &certificates[1])] {
+        let name = "qarbiter_certificate_expiry_timestamp_seconds";
+        let end = certificate["not_after_unix"].as_i64().unwrap();
+        let line = format!("{name}{{certificate=\"{role}\"}} {end}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    assert!(metrics.contains("qarbiter_journal_up 1\n"));
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/arbiter",
+        "/api/v1/certificates",
+        "/api/v1/events",
+    ] {
+        let text = daemon.get(path).text();
+        assert!(!text.to_ascii_lowercase().contains("private"), "{path}");
+    }
+
+    let mut probe = Command::new(env!("CARGO_BIN_EXE_qarbiter"));
+    probe.args(["probe", &daemon.votes.to_string(), "--ca"]);
+    probe.arg(daemon.dir.path().join("qnetd-cacert.crt"));
+    let output = probe.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let fingerprint = certificates[0]["sha256"].as_str().unwrap();
+    assert!(
+        said.contains(fingerprint) && said.contains("turns away"),
+        "{said}"
+    );
+    let begin = Instant::now();
+    let handshakes = "qarbiter_tls_handshake_failures_total{reason=\"no_certificate\"} 1\n";
+    while !daemon.get("/metrics").text().contains(handshakes) {
+        assert!(begin.elapsed() < PATIENCE, "{}", daemon.log());
+    }
+}
+
+#[test]
+fn an_address_that_was_asked_for_must_be_had() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut daemon = Daemon::spawn(taken.local_addr().unwrap());
+    let status = daemon.child.wait().unwrap();
+    assert!(!status.success());
+    assert!(
+        daemon.log().contains("setting http.address"),
+        "{}",
+        daemon.log()
+    );
+}
