@@ -12,6 +12,8 @@ mod events;
 mod guard;
 pub mod health;
 mod metrics;
+mod overview;
+mod page;
 mod places;
 mod reply;
 mod resources;

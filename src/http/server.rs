@@ -100,12 +100,13 @@ pub(super) async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
 
 fn router(state: &Arc<State>) -> Router {
     Router::new()
-        .route("/", get(api::root))
+        .route("/", get(super::page::page))
         .route("/metrics", get(api::metrics))
         .route("/healthz", get(api::healthz))
         .route("/readyz", get(api::readyz))
         .route("/api/v1/openapi.json", get(api::openapi))
         .route("/api/v1/arbiter", get(api::arbiter))
+        .route("/api/v1/overview", get(super::overview::overview))
         .route("/api/v1/certificates", get(api::certificates))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{name}", get(api::cluster))

@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use super::overview::Look;
 use super::stream::{Https, HttpsError};
 use super::tokens::Tokens;
 use super::{HttpAddress, HttpError, HttpSettings};
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) readers: Arc<Semaphore>,
     /// The last look at everything, so that asking often costs nothing.
     pub(super) ready: Mutex<Option<(Instant, Health)>>,
+    /// The last look at all clusters, for the same reason.
+    pub(super) overview: Mutex<Option<Arc<Look>>>,
 }
 
 impl State {
@@ -71,6 +74,7 @@ impl State {
             big_answers: Arc::new(Semaphore::new(BIG_ANSWERS)),
             readers: Arc::new(Semaphore::new(settings.max_connections / READERS_OF)),
             ready: Mutex::default(),
+            overview: Mutex::default(),
         }))
     }
 

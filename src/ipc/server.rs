@@ -243,7 +243,8 @@ fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
     serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
 }
 
-fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
+/// What an operator should know of the arbiter itself.
+pub(crate) fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
     let mut warnings = Vec::new();
     if matches!(live.tls, TlsState::Waiting) {
         warnings.push(format!(

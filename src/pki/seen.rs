@@ -115,6 +115,12 @@ impl Seen {
         all
     }
 
+    /// Those with this common name, which for a node's certificate is its cluster's name.
+    pub fn of(&self, name: &str) -> impl Iterator<Item = &Sighting> {
+        let all = self.by_serial.values();
+        all.filter(move |sighting| sighting.facts.name == name)
+    }
+
     /// Notes a certificate that was accepted in a handshake. Returns what it says if it was never
     /// seen before, so that the caller can look at its end at once
     /// ([`super::expiry::warning`]).
