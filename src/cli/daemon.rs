@@ -149,6 +149,9 @@ fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
         Ok(sidecar) => {
             if let Some(address) = sidecar.address() {
                 tracing::info!("HTTP on {address}: metrics, health and status");
+                if let Some(warning) = settings.warning() {
+                    tracing::warn!("{warning}");
+                }
             }
             Ok(sidecar)
         }
