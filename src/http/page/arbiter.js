@@ -14,11 +14,11 @@ function drawArbiter(arbiter, certificates) {
   const facts = [
     [failed.length ? levelMark("critical") : levelMark("ok"), el("strong", {}, "Arbiter "),
       failed.length ? `${failed.map((check) => CHECKS[check.name] ?? check.name).join(", ")}: not in order` : "serves"],
-    [el("span", {}, "version "), arbiter.version],
-    [el("span", {}, "up "), since(arbiter.started_unix_ms)],
-    [el("span", {}, "nodes connect to "), arbiter.vote_address || "nothing yet"],
+    [el("span", { class: "key" }, "version "), arbiter.version],
+    [el("span", { class: "key" }, "up "), since(arbiter.started_unix_ms)],
+    [el("span", { class: "key" }, "nodes connect to "), arbiter.vote_address || "nothing yet"],
     [tls],
-    [el("span", {}, "journal "), !journal ? "not looked at" : !journal.ok ? "FAILING" : /there is none/.test(journal.detail) ? "none" : "ok"],
+    [el("span", { class: "key" }, "journal "), !journal ? "not looked at" : !journal.ok ? "FAILING" : /there is none/.test(journal.detail) ? "none" : "ok"],
     ...ends(certificates),
     [`${count(arbiter.connections, "connection", "connections")}`],
   ];
@@ -47,7 +47,7 @@ function drawArbiter(arbiter, certificates) {
 function ends(certificates) {
   return certificates.map((one) => {
     const left = one.not_after_unix * 1000 - arbiterNow();
-    return [el("span", {}, `${one.role === "ca" ? "CA" : one.role} certificate `),
+    return [el("span", { class: "key" }, `${one.role === "ca" ? "CA" : one.role} certificate `),
       left > 0 ? `until ${date(one.not_after_unix * 1000)} (${span(left)})` : `ENDED ${date(one.not_after_unix * 1000)}`];
   });
 }

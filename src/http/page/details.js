@@ -8,8 +8,8 @@ function details({ cluster, decisions }) {
         el("ul", { class: "warnings" }, cluster.warnings.map((text) => el("li", {}, sentence(printable(text)).replace(/\.\.$/, ".")))))
       : null,
     el("section", {}, el("h3", {}, "Who sees whom"), drawing(cluster), el("p", { class: "legend" }, legend(cluster))),
-    el("section", {}, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster)),
-    el("section", {}, el("h3", {}, "What the votes add up to"), sums(cluster)),
+    el("section", {}, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster),
+      el("h3", {}, "What the votes add up to"), sums(cluster)),
     el("section", { class: "wide" }, el("h3", {}, "Nodes"), nodeTable(cluster)),
     el("section", { class: "wide" }, el("h3", {}, "Last decisions"), decisionList(decisions)),
     el("section", { class: "wide" }, el("h3", {}, "Settings and certificates"), settings(cluster)),
