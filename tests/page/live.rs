@@ -56,6 +56,7 @@ fn a_split_is_seen_as_it_happens() {
         browser.run("return document.querySelectorAll('.decisions details[open]').length"),
         1
     );
+    browser.run("window.scrollTo(0, 0)");
     browser.picture("split");
 
     for node in &mut nodes {
