@@ -14,6 +14,7 @@ use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
+use crate::telemetry::history::Store;
 use crate::telemetry::systemd;
 use crate::tls::TlsConfigError;
 use rustix::fs::FlockOperation;
@@ -121,6 +122,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
+        let history = start_history(&shared);
         let sidecar = start_sidecar(&shared)?;
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
@@ -129,6 +131,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         }
         upkeep.stop();
         sidecar.stop();
+        drop(history);
         control.abort();
         shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -137,6 +140,24 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Starts to read and to write the history. Where it can't be had, it is kept in memory.
+fn start_history(shared: &Arc<Shared>) -> Option<Store> {
+    let live = shared.live();
+    let settings = &live.settings;
+    let max_size = settings.history.max_size;
+    if max_size == 0 {
+        return None;
+    }
+    let dir = settings.data_dir.join(format!("history-{}", settings.port));
+    match Store::open(&shared.history, &dir, max_size) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::error!("the history is kept in memory only: there is no thread: {error}");
+            None
+        }
+    }
 }
 
 /// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.

@@ -116,6 +116,7 @@ fn what_needs_a_restart() {
         "http.read_token_file",
         "http.admin_token_file",
         "http.max_connections",
+        "history.max_size",
         "paths.data_dir",
         "paths.lock_file",
     ];
