@@ -5,6 +5,7 @@ use crate::journal;
 use crate::net::live::TlsState;
 use crate::net::server::Shared;
 use crate::proto::v1::{Check, Health};
+use crate::telemetry::history;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpStream, UnixStream};
@@ -26,6 +27,7 @@ pub async fn ready(shared: &Shared, votes: &Handle) -> Health {
         port(shared).await,
         certificates(shared),
         journal(shared),
+        history(shared),
         control_socket(shared).await,
     ])
 }
@@ -150,6 +152,19 @@ fn journal(shared: &Shared) -> Check {
         None => Ok("there is none: a restart forgets who holds a vote".to_owned()),
     };
     check("journal", found)
+}
+
+/// Never a reason not to be ready: no vote depends on it.
+fn history(shared: &Shared) -> Check {
+    let detail = match shared.history.health() {
+        Some(history::Health::Good) => "what happens is written down".to_owned(),
+        Some(history::Health::Damaged(what)) => format!("warning: a part of it is lost: {what}"),
+        Some(history::Health::Failing(why)) => {
+            format!("warning: it is kept in memory only: {why}")
+        }
+        None => "it is kept in memory only".to_owned(),
+    };
+    check("history", Ok(detail))
 }
 
 async fn control_socket(shared: &Shared) -> Check {
