@@ -66,8 +66,7 @@ pub struct Metrics {
     pub received: IntCounter,
     /// Bytes sent on the vote port.
     pub sent: IntCounter,
-    /// From the last report of a cluster to a vote.
-    pub latency: Histogram,
+    latency: Histogram,
     /// The vote moved between partitions that have no node in common.
     pub handovers: IntCounter,
     /// Records that were not kept, because the status thread could not keep up.
@@ -139,7 +138,8 @@ impl Metrics {
         };
         let latency = HistogramOpts::new(
             "qarbiter_decision_latency_seconds",
-            "From the last report of a cluster's nodes to a vote, times of waiting included.",
+            "From the last report of a cluster's nodes until a vote that is news leaves, with all \
+             waiting: for leases, for confirmations, for the journal.",
         );
         let build = make.put(IntGaugeVec::new(
             Opts::new("qarbiter_build_info", "The program."),
@@ -316,9 +316,13 @@ impl Metrics {
         self.decisions.with_label_values(&labels).inc();
     }
 
-    /// A node was told something new, so long after the last report of its cluster.
-    pub fn told(&self, verdict: Verdict, latency: Duration) {
+    /// Something new was decided for a node.
+    pub fn told(&self, verdict: Verdict) {
         self.told.with_label_values(&[verdict_name(verdict)]).inc();
+    }
+
+    /// Something new leaves for a node, so long after the last report of its cluster.
+    pub fn vote_left(&self, latency: Duration) {
         self.latency.observe(latency.as_secs_f64());
     }
 
