@@ -24,6 +24,30 @@ const LATENCY: [f64; 14] = [
 /// Error codes of the protocol (protocol spec, section 2.3); another number counts as the next.
 const CODES: u16 = 20;
 
+/// Why TLS handshakes fail, see [`tls_name`].
+const TLS_FAILURES: [&str; 17] = [
+    "not_tls",
+    "too_much",
+    "no_certificate",
+    "certificate_expired",
+    "certificate_not_yet_valid",
+    "unknown_ca",
+    "foreign_ca",
+    "key_not_proven",
+    "wrong_purpose",
+    "certificate_revoked",
+    "certificate_refused",
+    "old_version",
+    "nothing_in_common",
+    "peer_gave_up",
+    "tampered",
+    "interrupted",
+    "other",
+];
+
+/// Why HTTP connections and requests are turned away, see [`Metrics::http_refused`].
+const HTTP_REFUSALS: [&str; 6] = ["busy", "connections", "host", "slow_reader", "tls", "token"];
+
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -248,13 +272,17 @@ impl Metrics {
                 self.decisions.with_label_values(&labels);
             }
         }
-        for reason in [
-            "other",
-            "no_certificate",
-            "unknown_ca",
-            "certificate_expired",
-        ] {
+        for reason in TLS_FAILURES {
             self.handshake_failures.with_label_values(&[reason]);
+        }
+        for reason in ["closed_by_node", "network", "silent", "tls"] {
+            self.closed.with_label_values(&[reason]);
+        }
+        for reason in HTTP_REFUSALS {
+            self.http_refused.with_label_values(&[reason]);
+        }
+        for class in ["2xx", "4xx", "5xx"] {
+            self.http_responses.with_label_values(&[class]);
         }
     }
 
