@@ -49,13 +49,17 @@ pub(crate) enum StartError {
 }
 
 /// What to do about a directory that we may not use.
-fn hint(error: &StoreError) -> &'static str {
+fn hint(error: &StoreError) -> String {
     match error {
         StoreError::Dir(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "; let the user that it runs as read it (the package's is coroqnetd: chgrp -R coroqnetd \
-             DIR), run as root, or use another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            format!(
+                "; let the user that it runs as have it (chown -R {user}:{group} DIR; for the \
+                 package's user chgrp -R coroqnetd DIR), run as root, or use another directory \
+                 (--state-dir DIR, or -S nss_db_dir=DIR)"
+            )
         }
-        _ => "",
+        _ => String::new(),
     }
 }
 
