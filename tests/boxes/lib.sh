@@ -6,6 +6,8 @@ apart() {
         BOXES_APART=1 exec unshare --net --pid --fork --kill-child --mount --mount-proc "$@"
     fi
     ip link set lo up
+    # As in most containers.
+    echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6
 }
 
 die() {
