@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For the tests of boxes that we don't have: a small root directory with busybox in it.
 
 # Runs the calling script again, in a network and process tree of its own that end with it.
