@@ -76,13 +76,13 @@ async fn connect(shared: &Shared) -> Result<String, String> {
     let address = shared
         .address()
         .ok_or("the port is not open: the arbiter is starting or going down")?;
-    let target = reachable(address);
+    let targets = reachable(address);
     let accepted = &shared.hub.observer().metrics.accepted;
     let before = accepted.get();
-    let attempt = timeout(PATIENCE, TcpStream::connect(target)).await;
+    let attempt = timeout(PATIENCE, TcpStream::connect(&*targets)).await;
     let _connection = attempt
-        .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
-        .map_err(|error| format!("no connection to {target}: {error}"))?;
+        .map_err(|_| format!("no connection to {address} within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| format!("no connection to {address}: {error}"))?;
     let taken = async {
         while accepted.get() == before {
             sleep(Duration::from_millis(2)).await;
@@ -97,14 +97,19 @@ async fn connect(shared: &Shared) -> Result<String, String> {
     }
 }
 
-/// Where this machine itself reaches an address that is listened on.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// Where this machine itself reaches an address that is listened on, the likelier one first.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let v4 = Ipv4Addr::LOCALHOST.into();
+    let ips = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        // Usually both families; and in most containers `::` can be listened on, but `::1` is not there.
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), v4],
+        ip => vec![ip],
     };
-    SocketAddr::new(ip, address.port())
+    let with_port = ips
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, address.port()));
+    with_port.collect()
 }
 
 fn certificates(shared: &Shared) -> Check {
