@@ -111,7 +111,10 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let settings = shared.live().settings.clone();
         let votes = tokio::net::TcpListener::from_std(votes)?;
         let control = ipc::server::bind(&settings)?;
-        let upkeep = Upkeep::start(shared.clone(), own, start.reload)?;
+        let history = start_history(&shared);
+        // Before anybody is told that the arbiter runs: what was asked for may not be had.
+        let sidecar = start_sidecar(&shared)?;
+        let upkeep = Upkeep::start(shared.clone(), own, sidecar.keys(), start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
         if let Some(watchdog) = systemd::Watchdog::from_env() {
@@ -122,8 +125,6 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
-        let history = start_history(&shared);
-        let sidecar = start_sidecar(&shared)?;
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
@@ -169,6 +170,9 @@ fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
         Ok(sidecar) => {
             if let Some(address) = sidecar.address() {
                 tracing::info!("HTTP on {address}: metrics, health and status");
+                if let Some(warning) = settings.warning() {
+                    tracing::warn!("{warning}");
+                }
             }
             Ok(sidecar)
         }

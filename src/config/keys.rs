@@ -355,16 +355,16 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("http", "address", Text("an IP address with a port, such as \"127.0.0.1:8403\", or \"off\""), Restart,
         "Where HTTP is answered, or \"off\". Set tokens or a firewall before others can reach it.",
         field!(http.listen)),
-    Key::new("http", "certificate", File, Restart,
+    Key::new("http", "certificate", File, AtOnce,
         "Certificate chain for HTTPS (PEM).", field!(http.certificate))
         .unset("HTTP in clear text"),
-    Key::new("http", "key", File, Restart,
+    Key::new("http", "key", File, AtOnce,
         "Key of that certificate (PEM).", field!(http.key))
         .unset("HTTP in clear text"),
-    Key::new("http", "read_token_file", File, Restart,
+    Key::new("http", "read_token_file", File, AtOnce,
         "File with the bearer token that reading needs.", field!(http.read_token))
         .unset("anybody who reaches the address may read"),
-    Key::new("http", "admin_token_file", File, Restart,
+    Key::new("http", "admin_token_file", File, AtOnce,
         "File with the bearer token that changes need.", field!(http.admin_token))
         .unset("nothing can be changed over HTTP"),
     Key::new("http", "max_connections", whole(1, 65_535), Restart,

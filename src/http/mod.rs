@@ -44,9 +44,24 @@ const GOODBYE: Duration = Duration::from_millis(200);
 /// The thread that keeps the history and answers over HTTP.
 pub struct Sidecar {
     address: Option<SocketAddr>,
-    history: Arc<History>,
+    state: Arc<State>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+}
+
+/// The tokens and the certificate of the running sidecar.
+#[derive(Clone)]
+pub struct Keys(Arc<State>);
+
+impl Keys {
+    /// Reads them again from the files that `settings` name. Connections stay; a token that is no
+    /// longer there opens nothing from now on.
+    ///
+    /// # Errors
+    /// A file can't be read or used; the former ones stay in force.
+    pub fn reload(&self, settings: &HttpSettings) -> Result<(), HttpError> {
+        self.0.reload(settings)
+    }
 }
 
 /// HTTP can't be offered.
@@ -89,7 +104,7 @@ impl Sidecar {
         };
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
         let history = shared.history.clone();
-        let state = State::new(settings, shared, history.clone(), votes)?;
+        let state = State::new(settings, shared, history, votes)?;
         // Nothing that happens from here on is missed.
         let records = state.shared.hub.observer().records();
         let stop = watch::Sender::new(false);
@@ -100,17 +115,18 @@ impl Sidecar {
             .max_blocking_threads(1)
             .build()
             .map_err(HttpError::Thread)?;
+        let served = state.clone();
         let thread = std::thread::Builder::new()
             .name("status".to_owned())
             .spawn(move || {
                 yield_to_votes();
-                runtime.block_on(run(state, listener, records, stopped));
+                runtime.block_on(run(served, listener, records, stopped));
                 runtime.shutdown_timeout(GOODBYE);
             })
             .map_err(HttpError::Thread)?;
         Ok(Self {
             address,
-            history,
+            state,
             stop,
             thread,
         })
@@ -123,7 +139,12 @@ impl Sidecar {
 
     /// What happened.
     pub fn history(&self) -> &Arc<History> {
-        &self.history
+        &self.state.history
+    }
+
+    /// For whoever reads the settings again.
+    pub fn keys(&self) -> Keys {
+        Keys(self.state.clone())
     }
 
     /// Ends the thread and waits for it.

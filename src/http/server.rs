@@ -130,7 +130,8 @@ async fn connection(state: Arc<State>, router: Router, stream: TcpStream, _place
         tracing::debug!("HTTP connection: {error}");
     }
     let stream = Unstuck::new(stream);
-    let outcome = match &state.https {
+    let keys = state.keys();
+    let outcome = match &keys.https {
         None => serve(stream, router).await,
         Some(https) => match timeout(HANDSHAKE, https.accept(stream)).await {
             Ok(Ok(stream)) => serve(stream, router).await,
