@@ -121,7 +121,8 @@ impl Disk {
             for entry in &*entries {
                 segment::encode(entry, false, &mut bytes);
                 count += 1;
-                if bytes.len() as u64 >= self.segment_size() {
+                // Far less than a segment, so that none gets much longer than it should.
+                if bytes.len() as u64 >= self.segment_size() / 4 {
                     break;
                 }
             }
@@ -204,8 +205,10 @@ impl Disk {
             return Ok(());
         }
         let size = self.segment_size();
-        let last = self.segments.back();
-        if !last.is_some_and(|last| last.is_appendable && last.length < size) {
+        let has_room = |last: &Segment| {
+            last.is_appendable && (last.length == 0 || last.length + bytes.len() as u64 <= size)
+        };
+        if !self.segments.back().is_some_and(has_room) {
             self.close_segment();
             let number = self.segments.back().map_or(1, |last| last.number + 1);
             self.file = Some(self.create(number)?);
