@@ -71,6 +71,23 @@ async fn the_reason_is_known_after_a_restart() {
         assert_eq!((gone.code, gone.stdout.as_str()), (Some(1), ""));
         assert!(gone.stderr.contains("is the arbiter running?"), "{gone:?}");
 
+        if signal == Signal::TERM {
+            // What docs/CONFIGURATION.md says of the wear of cards.
+            let dir = lab.state().join(format!("history-{}", lab.port));
+            let file = std::fs::read(dir.join("0000000001.seg")).unwrap();
+            let ends = file
+                .windows(4)
+                .enumerate()
+                .filter(|(_, mark)| *mark == b"\xf5qhe");
+            let ends: Vec<usize> = ends.map(|(at, _)| at).chain([file.len()]).collect();
+            let sizes: Vec<usize> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            println!("bytes of the records: {sizes:?}");
+            assert!(sizes.len() >= in_json.lines().count());
+            assert!(
+                sizes.iter().all(|size| (50..500).contains(size)),
+                "{sizes:?}"
+            );
+        }
         drop(nodes);
         let _arbiter = start(&lab);
         let after = until(&lab, &["--decisions", "--cluster", "Alpha"], |text| {

@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Segments in a full history.
 const SEGMENTS: u64 = 8;
@@ -23,6 +24,9 @@ const SUFFIX: &str = ".seg";
 
 /// More of one file is not read; a full segment of the largest history has an eighth of this.
 const MAX_FILE: u64 = 256 << 20;
+
+/// How long a former arbiter may take to let go of the files.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The files.
 #[derive(Debug)]
@@ -121,7 +125,8 @@ impl Disk {
             for entry in &*entries {
                 segment::encode(entry, false, &mut bytes);
                 count += 1;
-                if bytes.len() as u64 >= self.segment_size() {
+                // Far less than a segment, so that none gets much longer than it should.
+                if bytes.len() as u64 >= self.segment_size() / 4 {
                     break;
                 }
             }
@@ -204,8 +209,10 @@ impl Disk {
             return Ok(());
         }
         let size = self.segment_size();
-        let last = self.segments.back();
-        if !last.is_some_and(|last| last.is_appendable && last.length < size) {
+        let has_room = |last: &Segment| {
+            last.is_appendable && (last.length == 0 || last.length + bytes.len() as u64 <= size)
+        };
+        if !self.segments.back().is_some_and(has_room) {
             self.close_segment();
             let number = self.segments.back().map_or(1, |last| last.number + 1);
             self.file = Some(self.create(number)?);
@@ -309,10 +316,16 @@ fn open(path: &Path) -> io::Result<OwnedFd> {
 /// Opens the directory and keeps other arbiters out.
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let dir = open(path)?;
-    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(dir),
-        Err(Errno::WOULDBLOCK) => Err(io::Error::other("another arbiter uses it")),
-        Err(error) => Err(error.into()),
+    let begin = Instant::now();
+    loop {
+        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(dir),
+            Err(Errno::WOULDBLOCK) if begin.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(Errno::WOULDBLOCK) => return Err(io::Error::other("another arbiter uses it")),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

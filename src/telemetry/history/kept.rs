@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 pub(super) struct Kept {
     /// By number, with holes where something was lost.
     pub(super) events: VecDeque<Entry>,
-    event_bytes: usize,
+    pub(super) event_bytes: usize,
     /// Number of the last event, and of the last decision.
     pub(super) last_event: u64,
     pub(super) last_decision: u64,
@@ -20,7 +20,7 @@ pub(super) struct Kept {
     /// First and last number of an event of each process that events are left of.
     epochs: BTreeMap<u64, (u64, u64)>,
     decisions: BTreeMap<u64, Entry>,
-    decision_bytes: usize,
+    pub(super) decision_bytes: usize,
     by_cluster: HashMap<ClusterName, VecDeque<u64>>,
     /// Whose turn it is to lose its oldest decision: the last one.
     turns: BTreeSet<Turn>,

@@ -2,7 +2,7 @@
 //!
 //! They are kept in memory as encoded messages (`proto/qarbiter/v1`), so that what they take is
 //! known to the byte, and are put into words by the thread that keeps them, away from votes. A
-//! thread of its own ([`store`]) writes them down, so that a restart does not forget them.
+//! thread of its own ([`Store`]) writes them down, so that a restart does not forget them.
 
 mod disk;
 mod entry;

@@ -246,3 +246,38 @@ proptest! {
         drop(store);
     }
 }
+
+/// A release build takes some 70 ms for 50,000 records; this one is slower.
+#[test]
+fn a_full_history_of_thousands_of_clusters_is_read_at_once() {
+    const CLUSTERS: u64 = 5000;
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("history");
+    let mut rounds = 0;
+    while rounds < 2 || size(&dir) < 13 * MIB {
+        let (history, store) = started(&dir, 16 * MIB);
+        for cluster in 0..CLUSTERS {
+            decide(&history, &format!("cluster-{cluster}"));
+        }
+        drop(store);
+        rounds += 1;
+        assert!(rounds < 30);
+    }
+    let begin = Instant::now();
+    let (history, _store) = started(&dir, 16 * MIB);
+    let loaded = begin.elapsed();
+    let begin = Instant::now();
+    for cluster in 0..CLUSTERS {
+        let found = numbers_of(&history, &format!("cluster-{cluster}"));
+        assert_eq!(found[0], (rounds - 1) * CLUSTERS + cluster + 1);
+    }
+    let each = begin.elapsed() / u32::try_from(CLUSTERS).unwrap();
+    println!(
+        "{} bytes are read in {loaded:?}, a cluster's decisions in {each:?}",
+        size(&dir)
+    );
+    assert!(loaded < Duration::from_secs(3), "{loaded:?}");
+    assert!(each < Duration::from_millis(1), "{each:?}");
+    let kept = history.kept();
+    assert!(kept.event_bytes <= 4 << 20 && kept.decision_bytes <= 8 << 20);
+}
