@@ -44,6 +44,8 @@ impl Arbiter {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.session.tls = TlsSupport::Unsupported;
+        // The nodes here send no heartbeats while a test looks at something else.
+        settings.session.dpd_coefficient = None;
         settings.socket = dir.path().join("sock");
         let mut http = HttpSettings {
             listen: HttpAddress::At((Ipv4Addr::LOCALHOST, 0).into()),

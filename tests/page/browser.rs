@@ -1,10 +1,10 @@
 //! A real browser, driven over WebDriver (chromedriver), and what it shows.
 
-use crate::lab::{Answer, PATIENCE};
+use crate::lab::PATIENCE;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +37,8 @@ pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
+    /// Process id of the browser itself.
+    browser: u64,
     _profile: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -65,6 +67,7 @@ impl Browser {
             driver,
             address: (Ipv4Addr::LOCALHOST, port).into(),
             session: String::new(),
+            browser: 0,
             _profile: profile,
             _alone: alone,
         };
@@ -80,26 +83,49 @@ impl Browser {
         );
         let id = session["sessionId"].as_str().expect("a session");
         browser.session = format!("/session/{id}");
+        let process = &session["capabilities"]["goog:processID"];
+        browser.browser = process.as_u64().expect("a browser");
         browser.size(1100, 900);
         browser
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, value) = self.try_ask(method, path, body).unwrap();
+        assert_eq!(status, 200, "{method} {path}: {value}");
+        value
+    }
+
+    /// The status and the value of an answer. The driver leaves the connection open after it.
+    fn try_ask(&self, method: &str, path: &str, body: &Value) -> io::Result<(u16, Value)> {
         let body = body.to_string();
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(3 * PATIENCE))?;
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        stream.write_all(request.as_bytes()).unwrap();
-        let answer = Answer::read(stream);
-        let value = answer.json()["value"].clone();
-        assert_eq!(answer.status, 200, "{method} {path}: {value}");
-        value
+        stream.write_all(request.as_bytes())?;
+        let mut reader = BufReader::new(stream);
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            } else if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer)?;
+        Ok((
+            status,
+            serde_json::from_slice::<Value>(&answer)?["value"].take(),
+        ))
     }
 
     fn post(&self, what: &str, body: &Value) -> Value {
@@ -228,10 +254,11 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.ask("DELETE", &self.session, &json!({}));
+        // The browser outlives its driver unless it is told to end, which the test may have made
+        // impossible.
+        if self.try_ask("DELETE", &self.session, &json!({})).is_err() {
+            let _ = Command::new("kill").arg(self.browser.to_string()).status();
         }
-        // It takes its browser with it, and may have ended already.
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

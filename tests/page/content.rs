@@ -87,7 +87,8 @@ fn an_odd_cluster_is_warned_about_and_who_is_missing_is_drawn() {
         browser.run("return document.querySelectorAll('.node.never').length"),
         1
     );
-    drop(nodes.into_iter().next());
+    let [_one, two] = nodes;
+    drop(two);
     browser.until("document.querySelectorAll('.node.gone, .node.unlinked').length === 1");
     browser.until_text("not connected for");
     assert_calm(&browser);

@@ -3,6 +3,9 @@
 
 const CHECKS = { votes: "votes", vote_port: "port", certificates: "certificates", journal: "journal", control_socket: "control socket" };
 
+// Warnings that are seen without asking for them, so that they do not push the clusters away.
+const SHOWN = 3;
+
 function drawArbiter(arbiter, certificates) {
   const failed = arbiter.health.checks.filter((check) => !check.ok);
   const tls = arbiter.tls === "required" && arbiter.client_certificates_required
@@ -14,22 +17,26 @@ function drawArbiter(arbiter, certificates) {
   const facts = [
     [failed.length ? levelMark("critical") : levelMark("ok"), el("strong", {}, "Arbiter "),
       failed.length ? `${failed.map((check) => CHECKS[check.name] ?? check.name).join(", ")}: not in order` : "serves"],
-    [el("span", {}, "version "), arbiter.version],
-    [el("span", {}, "up "), since(arbiter.started_unix_ms)],
-    [el("span", {}, "nodes connect to "), arbiter.vote_address || "nothing yet"],
+    [el("span", { class: "key" }, "version "), arbiter.version],
+    [el("span", { class: "key" }, "up "), since(arbiter.started_unix_ms)],
+    [el("span", { class: "key" }, "nodes connect to "), arbiter.vote_address || "nothing yet"],
     [tls],
-    [el("span", {}, "journal "), !journal ? "not looked at" : !journal.ok ? "FAILING" : /there is none/.test(journal.detail) ? "none" : "ok"],
+    [el("span", { class: "key" }, "journal "), !journal ? "not looked at" : !journal.ok ? "FAILING" : /there is none/.test(journal.detail) ? "none" : "ok"],
     ...ends(certificates),
     [`${count(arbiter.connections, "connection", "connections")}`],
   ];
   morphChildren($("arbiter"), [
-    el("ul", { class: "facts" }, facts.map((fact) => el("li", {}, fact.flatMap((part, i) => (i ? [" ", part] : [part]))))),
+    el("ul", { class: "facts", "data-part": "facts" }, facts.map((fact) => el("li", {}, fact.flatMap((part, i) => (i ? [" ", part] : [part]))))),
     ...(failed.length || warnings.length
-      ? [el("ul", { class: "warnings" },
+      ? [el("ul", { class: "warnings", "data-part": "warnings" },
         failed.map((check) => el("li", { class: "grave" }, `${sentence(CHECKS[check.name] ?? check.name).slice(0, -1)}: ${printable(check.detail)}`)),
-        warnings)]
+        warnings.slice(0, SHOWN))]
       : []),
-    el("details", {}, el("summary", {}, "What was looked at, and certificates"),
+    ...(warnings.length > SHOWN
+      ? [el("details", { "data-part": "more" }, el("summary", {}, `${warnings.length - SHOWN} more warnings`),
+        el("ul", { class: "warnings" }, warnings.slice(SHOWN)))]
+      : []),
+    el("details", { "data-part": "checks" }, el("summary", {}, "What was looked at, and certificates"),
       el("div", { class: "scroll" }, el("table", {}, el("tbody", {},
         arbiter.health.checks.map((check) => el("tr", {},
           el("th", { scope: "row" }, CHECKS[check.name] ?? check.name), el("td", {}, check.ok ? "ok" : "not ok"),
@@ -47,7 +54,7 @@ function drawArbiter(arbiter, certificates) {
 function ends(certificates) {
   return certificates.map((one) => {
     const left = one.not_after_unix * 1000 - arbiterNow();
-    return [el("span", {}, `${one.role === "ca" ? "CA" : one.role} certificate `),
+    return [el("span", { class: "key" }, `${one.role === "ca" ? "CA" : one.role} certificate `),
       left > 0 ? `until ${date(one.not_after_unix * 1000)} (${span(left)})` : `ENDED ${date(one.not_after_unix * 1000)}`];
   });
 }

@@ -4,15 +4,15 @@
 function details({ cluster, decisions }) {
   return [
     cluster.warnings.length
-      ? el("section", { class: "wide" }, el("h3", {}, "Warnings"),
+      ? el("section", { class: "wide", "data-part": "warnings" }, el("h3", {}, "Warnings"),
         el("ul", { class: "warnings" }, cluster.warnings.map((text) => el("li", {}, sentence(printable(text)).replace(/\.\.$/, ".")))))
       : null,
-    el("section", {}, el("h3", {}, "Who sees whom"), drawing(cluster), el("p", { class: "legend" }, legend(cluster))),
-    el("section", {}, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster)),
-    el("section", {}, el("h3", {}, "What the votes add up to"), sums(cluster)),
-    el("section", { class: "wide" }, el("h3", {}, "Nodes"), nodeTable(cluster)),
-    el("section", { class: "wide" }, el("h3", {}, "Last decisions"), decisionList(decisions)),
-    el("section", { class: "wide" }, el("h3", {}, "Settings and certificates"), settings(cluster)),
+    el("section", { "data-part": "drawing" }, el("h3", {}, "Who sees whom"), drawing(cluster), el("p", { class: "legend" }, legend(cluster))),
+    el("section", { "data-part": "vote" }, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster),
+      el("h3", {}, "What the votes add up to"), sums(cluster)),
+    el("section", { class: "wide", "data-part": "nodes" }, el("h3", {}, "Nodes"), nodeTable(cluster)),
+    el("section", { class: "wide", "data-part": "decisions" }, el("h3", {}, "Last decisions"), decisionList(decisions)),
+    el("section", { class: "wide", "data-part": "settings" }, el("h3", {}, "Settings and certificates"), settings(cluster)),
   ].filter(Boolean);
 }
 
@@ -55,7 +55,7 @@ function sums({ quorum, algorithm }) {
 
 function nodeTable(cluster) {
   const head = ["Node", "State", "Vote", "Sees", "Heartbeat", "From", "Why"];
-  const votes = { ack: "has it", nack: "does not" };
+  const votes = { ack: "has it", nack: "not given" };
   const connected = cluster.nodes.map((node) => ({ id: node.node, cells: [
     "connected", votes[node.verdict] ?? "waits", node.membership.length ? listed(node.membership) : "not reported",
     [since(cluster.seen_at - node.heartbeat_age_ms), ` ago, every ${node.heartbeat_ms / 1000} s`],
@@ -66,7 +66,7 @@ function nodeTable(cluster) {
     node.gone_ms === undefined ? "never connected" : ["not connected for ", since(cluster.seen_at - node.gone_ms)], "–", "–", "–", "–", "",
   ] }));
   const rows = [...connected, ...absent].sort((a, b) => a.id - b.id);
-  return el("div", { class: "scroll" }, el("table", {},
+  return el("div", { class: "scroll" }, el("table", { class: "nodes" },
     el("thead", {}, el("tr", {}, head.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, rows.map(({ id, cells }) => el("tr", {}, el("th", { scope: "row" }, String(id)), cells.map((cell) => el("td", {}, cell)))))));
 }
@@ -78,7 +78,7 @@ function decisionList(decisions) {
     const word = { granted: `Vote to ${to}`, withheld: `Vote to ${to} has to wait`, nobody: "Nobody gets the vote" }[made.outcome] ?? made.outcome;
     return made.node === undefined ? word : `Node ${made.node}: ${word[0].toLowerCase()}${word.slice(1)}`;
   };
-  return el("ol", { class: "decisions" }, decisions.map((made) => el("li", { class: made.outcome },
+  return el("ol", { class: "decisions" }, decisions.map((made) => el("li", { class: made.outcome, "data-part": `decision ${made.number}` },
     el("div", {}, el("strong", {}, outcome(made)), " ", moment(made.unix_ms)),
     el("div", {}, sentence(printable(made.reason)), made.waiting_for ? ` Waits: ${printable(made.waiting_for)}.` : ""),
     el("details", {}, el("summary", { class: "quiet" }, `${made.algorithm}, rule ${made.rule}: what the nodes had reported`), inputs(made)))));

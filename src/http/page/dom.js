@@ -37,10 +37,22 @@ function morph(old, now) {
   morphChildren(old, [...now.childNodes]);
 }
 
+// Children with data-part are known by it; others by their place.
 function morphChildren(parent, children) {
-  const had = [...parent.childNodes];
-  children.forEach((child, i) => (had[i] ? morph(had[i], child) : parent.append(child)));
-  had.slice(children.length).forEach((node) => node.remove());
+  const parts = new Map([...parent.children].map((child) => [child.dataset.part, child]));
+  let place = parent.firstChild;
+  for (const child of children) {
+    const part = child.dataset?.part;
+    const same = part ? parts.get(part) : place?.dataset?.part ? null : place;
+    if (same && same === place) place = place.nextSibling;
+    else parent.insertBefore(same ?? child, place);
+    if (same) morph(same, child);
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
 }
 
 const setText = (element, text) => {

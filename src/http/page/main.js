@@ -133,7 +133,7 @@ function draw() {
   const hidden = overview.total - overview.clusters.length;
   setText($("shown"), isEmpty || !overview.total ? "" : hidden
     ? `The first ${overview.clusters.length} of ${overview.total}, the worst first.${view.limit >= MOST ? " Search finds the others." : ""}`
-    : `${count(overview.total, "cluster", "clusters")}, the worst first.`);
+    : overview.total === 1 ? "1 cluster." : `${overview.total} clusters, the worst first.`);
   $("more").hidden = hidden === 0 || view.limit >= MOST;
   setText($("more"), `Show ${Math.min(hidden, MOST - STEP)} more`);
   drawConnection();
