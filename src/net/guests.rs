@@ -8,6 +8,7 @@ use crate::pki::facts::Moment;
 use crate::pki::inventory::Role;
 use crate::pki::revoked::Revoked;
 use crate::pki::seen::{Seen, Sighting, Unwritten};
+use crate::wire::ClusterName;
 use rustls::pki_types::CertificateDer;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -70,6 +71,14 @@ impl Guests {
     pub fn sightings(&self) -> Vec<Sighting> {
         let seen = lock(&self.seen);
         seen.as_ref().map(Seen::to_sorted).unwrap_or_default()
+    }
+
+    /// Those that were seen of a cluster.
+    pub fn sightings_of(&self, cluster: &ClusterName) -> Vec<Sighting> {
+        let name = String::from_utf8_lossy(cluster.as_bytes());
+        let seen = lock(&self.seen);
+        let of = |seen: &Seen| seen.of(&name).cloned().collect();
+        seen.as_ref().map(of).unwrap_or_default()
     }
 
     /// What is to be written down now: at most once an hour, or because the arbiter stops. The

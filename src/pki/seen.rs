@@ -116,6 +116,12 @@ impl Seen {
         all
     }
 
+    /// Those with this common name, which for a node's certificate is its cluster's name.
+    pub fn of(&self, name: &str) -> impl Iterator<Item = &Sighting> {
+        let all = self.by_serial.values();
+        all.filter(move |sighting| sighting.facts.name == name)
+    }
+
     /// When they end and were seen last, in no order.
     #[must_use]
     pub fn ends(&self) -> Vec<End> {

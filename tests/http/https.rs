@@ -51,6 +51,30 @@ fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpSt
 }
 
 #[test]
+fn a_renewed_certificate_is_used_after_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let former = tempfile::tempdir().unwrap();
+    make_certificate(dir.path());
+    std::fs::copy(dir.path().join("cert.pem"), former.path().join("cert.pem")).unwrap();
+    let mut settings = None;
+    let arbiter = Arbiter::with(|http| {
+        http.certificate = Some(dir.path().join("cert.pem"));
+        http.key = Some(dir.path().join("key.pem"));
+        settings = Some(http.clone());
+    });
+    let is_shown = |trusted: &Path| {
+        let mut stream = connect(&arbiter, trusted);
+        stream
+            .write_all(head("GET", "/healthz", &[]).as_bytes())
+            .is_ok()
+    };
+    make_certificate(dir.path());
+    assert!(is_shown(former.path()) && !is_shown(dir.path()));
+    arbiter.keys().reload(&settings.unwrap()).unwrap();
+    assert!(is_shown(dir.path()) && !is_shown(former.path()));
+}
+
+#[test]
 fn everything_works_over_tls() {
     let dir = tempfile::tempdir().unwrap();
     make_certificate(dir.path());

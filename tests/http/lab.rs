@@ -35,6 +35,11 @@ impl Arbiter {
         Self::with(|_| {})
     }
 
+    /// What reads tokens and certificate again.
+    pub(crate) fn keys(&self) -> qarbiter::http::Keys {
+        self.sidecar.as_ref().unwrap().keys()
+    }
+
     pub(crate) fn with(change: impl FnOnce(&mut HttpSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
