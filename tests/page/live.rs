@@ -66,9 +66,16 @@ fn a_split_is_seen_as_it_happens() {
     }
     browser.until_text("site-rom: both nodes connected");
     // Newer decisions came above the one that is open.
-    let open = browser.texts(".decisions > li:has(details[open]) summary").concat();
+    let open = browser
+        .texts(".decisions > li:has(details[open]) summary")
+        .concat();
     assert!(open.contains("rule tie_breaker"), "{open}");
-    assert!(!browser.texts(".decisions > li:first-child").concat().contains("tie_breaker"));
+    assert!(
+        !browser
+            .texts(".decisions > li:first-child")
+            .concat()
+            .contains("tie_breaker")
+    );
     assert_calm(&browser);
 }
 

@@ -44,7 +44,10 @@ fn everything_can_be_done_from_the_keyboard() {
     browser.until("document.querySelectorAll('#list > li').length === 1");
     assert_eq!(names(), ["zurich"]);
     let pressed = browser.texts("#filters [aria-pressed=true]").concat();
-    assert_eq!(pressed.split_whitespace().collect::<Vec<_>>(), ["Degraded", "1"]);
+    assert_eq!(
+        pressed.split_whitespace().collect::<Vec<_>>(),
+        ["Degraded", "1"]
+    );
     browser.keys(ESCAPE);
     browser.until("document.querySelectorAll('#list > li').length === 5");
     browser.keys("/");
