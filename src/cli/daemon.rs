@@ -14,6 +14,7 @@ use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
+use crate::telemetry::history::Store;
 use crate::telemetry::systemd;
 use crate::tls::TlsConfigError;
 use rustix::fs::FlockOperation;
@@ -48,13 +49,17 @@ pub(crate) enum StartError {
 }
 
 /// What to do about a directory that we may not use.
-fn hint(error: &StoreError) -> &'static str {
+fn hint(error: &StoreError) -> String {
     match error {
         StoreError::Dir(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "; let the user that it runs as read it (the package's is coroqnetd: chgrp -R coroqnetd \
-             DIR), run as root, or use another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            format!(
+                "; let the user that it runs as have it (chown -R {user}:{group} DIR; for the \
+                 package's user chgrp -R coroqnetd DIR), run as root, or use another directory \
+                 (--state-dir DIR, or -S nss_db_dir=DIR)"
+            )
         }
-        _ => "",
+        _ => String::new(),
     }
 }
 
@@ -110,6 +115,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let settings = shared.live().settings.clone();
         let votes = tokio::net::TcpListener::from_std(votes)?;
         let control = ipc::server::bind(&settings)?;
+        let history = start_history(&shared);
         // Before anybody is told that the arbiter runs: what was asked for may not be had.
         let sidecar = start_sidecar(&shared)?;
         let upkeep = Upkeep::start(shared.clone(), own, sidecar.keys(), start.reload)?;
@@ -130,6 +136,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         }
         upkeep.stop();
         sidecar.stop();
+        drop(history);
         control.abort();
         shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -138,6 +145,24 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Starts to read and to write the history. Where it can't be had, it is kept in memory.
+fn start_history(shared: &Arc<Shared>) -> Option<Store> {
+    let live = shared.live();
+    let settings = &live.settings;
+    let max_size = settings.history.max_size;
+    if max_size == 0 {
+        return None;
+    }
+    let dir = settings.data_dir.join(format!("history-{}", settings.port));
+    match Store::open(&shared.history, &dir, max_size) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::error!("the history is kept in memory only: there is no thread: {error}");
+            None
+        }
+    }
 }
 
 /// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.

@@ -206,6 +206,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "http",
         "Metrics, health and the state of clusters, for programs and browsers.",
     ),
+    (
+        "history",
+        "What is kept of what happened, for `qarbiter events` and over HTTP.",
+    ),
     ("paths", "Files of the daemon."),
     ("log", "The log."),
 ];
@@ -365,6 +369,18 @@ pub(crate) const KEYS: &[Key] = &[
         .unset("nothing can be changed over HTTP"),
     Key::new("http", "max_connections", whole(1, 65_535), Restart,
         "Connections at a time, of which one address gets a quarter.", field!(http.max_connections)),
+    Key::new("history", "max_size", whole(0, 256), Restart,
+        "Most that it takes on disk, MiB, and three quarters of it in memory; 0 to forget it in a restart.",
+        Access::Arbiter(
+            |settings| i64::try_from(settings.history.max_size >> 20).ok().map(Value::Whole),
+            |settings, value| match value {
+                Some(Value::Whole(mib)) => {
+                    settings.history.max_size = u64::try_from(*mib).map_err(|_| Refused)? << 20;
+                    Ok(())
+                }
+                _ => Err(Refused),
+            },
+        )),
     Key::new("paths", "data_dir", Directory, Restart,
         "Directory for what the daemon itself writes down.", field!(data_dir)),
     Key::new("paths", "lock_file", File, Restart,

@@ -226,6 +226,7 @@ pub(super) async fn cluster_decisions(
     query: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let cluster = name(&uri);
+    state.history.loaded().await;
     if !state.history.knows(&cluster) && look(&state, &cluster).is_none() {
         return no_cluster(form);
     }
@@ -238,6 +239,7 @@ pub(super) async fn decisions(
     Of(state): Shared,
     query: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
+    state.history.loaded().await;
     decision_list(form, &state, None, query.ok())
 }
 

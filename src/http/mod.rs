@@ -26,7 +26,7 @@ mod tokens;
 pub use settings::{HttpAddress, HttpSettings};
 
 use crate::net::server::Shared;
-use crate::telemetry::history::{History, Limits};
+use crate::telemetry::history::History;
 use crate::telemetry::observer::Record;
 use state::State;
 use std::io;
@@ -105,10 +105,10 @@ impl Sidecar {
             HttpAddress::Off => None,
         };
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
-        let history = Arc::new(History::new(Limits::default()));
+        let history = shared.history.clone();
         let state = State::new(settings, shared, history, votes)?;
         // Nothing that happens from here on is missed.
-        let records = first_records(&state);
+        let records = state.shared.hub.observer().records();
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -158,11 +158,16 @@ impl Sidecar {
     }
 }
 
-/// What happens from now on, after a first word.
-fn first_records(state: &State) -> Option<mpsc::Receiver<Record>> {
+/// Keeps what happens, behind what former processes left and after a first word.
+async fn keep(
+    history: Arc<History>,
+    records: mpsc::Receiver<Record>,
+    stopped: watch::Receiver<bool>,
+) {
+    history.loaded().await;
     let started = format!("qarbiter {} started", env!("CARGO_PKG_VERSION"));
-    state.history.note("arbiter_started", started);
-    state.shared.hub.observer().records()
+    history.note("arbiter_started", started);
+    history.keep(records, stopped).await;
 }
 
 async fn run(
@@ -171,13 +176,15 @@ async fn run(
     records: Option<mpsc::Receiver<Record>>,
     stopped: watch::Receiver<bool>,
 ) {
-    if let Some(records) = records {
-        let history = state.history.clone();
-        tokio::spawn(async move { history.keep(records).await });
-    }
+    let history = state.history.clone();
+    let keeper = records.map(|records| tokio::spawn(keep(history, records, stopped.clone())));
     match listener {
         Some(listener) => server::run(state, listener, stopped).await,
         None => server::wait_for_stop(stopped).await,
+    }
+    if let Some(keeper) = keeper {
+        // What happened until the end is kept too.
+        let _ = tokio::time::timeout(GOODBYE, keeper).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! which come to their end.
 
 use super::lock;
+use crate::pki::ends::{End, ends};
 use crate::pki::expiry;
 use crate::pki::facts::Moment;
 use crate::pki::inventory::Role;
@@ -20,6 +21,7 @@ pub struct Guests {
     seen: Mutex<Option<Seen>>,
     warn_days: AtomicU32,
     warnings: Mutex<Vec<String>>,
+    issued: Mutex<Arc<[End]>>,
 }
 
 impl Guests {
@@ -97,6 +99,23 @@ impl Guests {
         } else {
             seen.due(now)
         }
+    }
+
+    /// Goes on with these certificates that were issued to clusters.
+    pub fn set_issued(&self, issued: Arc<[End]>) {
+        *lock(&self.issued) = issued;
+    }
+
+    /// When the certificates end that clusters depend on: of each cluster, the first one.
+    pub fn cluster_ends(&self) -> Vec<(String, Moment)> {
+        let issued = lock(&self.issued).clone();
+        let seen = lock(&self.seen);
+        let seen = seen.as_ref().map(Seen::ends).unwrap_or_default();
+        let now = Moment::from(SystemTime::now());
+        let revoked = self.revoked.read();
+        let revoked = revoked.unwrap_or_else(PoisonError::into_inner).clone();
+        let all = issued.iter().chain(&seen);
+        ends(all, |serial| revoked.contains(serial.as_bytes()), now)
     }
 
     /// Certificates that should be renewed, in words.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ca::{CLOCK_FLOOR, CaError};
 use super::dir::{DirError, IdentityDir};
+use super::ends::End;
 use super::facts::{Facts, Fingerprint, Moment, Serial};
 
 /// Name of the file in the daemon's data directory.
@@ -119,6 +120,14 @@ impl Seen {
     pub fn of(&self, name: &str) -> impl Iterator<Item = &Sighting> {
         let all = self.by_serial.values();
         all.filter(move |sighting| sighting.facts.name == name)
+    }
+
+    /// When they end and were seen last, in no order.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        let all = self.by_serial.values();
+        all.map(|sighting| End::new(&sighting.facts, Some(sighting.last)))
+            .collect()
     }
 
     /// Notes a certificate that was accepted in a handshake. Returns what it says if it was never

@@ -22,7 +22,18 @@ fn openssl(dir: &Path, arguments: &str) {
     );
 }
 
-fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpStream> {
+/// Makes cert.pem and key.pem for localhost.
+pub(crate) fn make_certificate(dir: &Path) {
+    openssl(
+        dir,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem \
+         -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+         -addext basicConstraints=critical,CA:FALSE",
+    );
+}
+
+/// Of a client that trusts cert.pem.
+pub(crate) fn client_config(dir: &Path) -> Arc<ClientConfig> {
     let text = std::fs::read(dir.join("cert.pem")).unwrap();
     let certificate = CertificateDer::from(pem::parse(text).unwrap().into_contents());
     let mut roots = RootCertStore::empty();
@@ -30,19 +41,13 @@ fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpSt
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    StreamOwned::new(connection, arbiter.connect())
+    Arc::new(config)
 }
 
-/// A new certificate with its key.
-fn make_certificate(dir: &Path) {
-    openssl(
-        dir,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem \
-         -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-         -addext basicConstraints=critical,CA:FALSE",
-    );
+fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(client_config(dir), name).unwrap();
+    StreamOwned::new(connection, arbiter.connect())
 }
 
 #[test]

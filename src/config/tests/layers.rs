@@ -112,6 +112,7 @@ fn what_needs_a_restart() {
         "control.backlog",
         "http.address",
         "http.max_connections",
+        "history.max_size",
         "paths.data_dir",
         "paths.lock_file",
     ];

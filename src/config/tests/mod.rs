@@ -52,6 +52,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("http.read_token_file", r#""/x/read""#, "1"),
     ("http.admin_token_file", r#""/x/admin""#, "1"),
     ("http.max_connections", "7", "0"),
+    ("history.max_size", "256", "257"),
     ("paths.data_dir", r#""/x/data""#, "1"),
     ("paths.lock_file", r#""/x/pid""#, "1"),
     ("log.level", r#""debug""#, r#""loud""#),
