@@ -200,3 +200,72 @@ fn health_says_what_is_not_in_order() {
     assert_eq!(failed, ["vote_port", "control_socket"]);
     assert_eq!(arbiter.get("/healthz").status, 200);
 }
+
+#[test]
+fn the_overview_has_the_worst_first_and_counts_all() {
+    let arbiter = Arbiter::start();
+    let _nodes = ["a", "b", ".."].map(|name| arbiter.pair(name.as_bytes()));
+    let mut split = arbiter.pair(b"split");
+    arbiter.split(&mut split, 8);
+    arbiter.settled("split");
+    let names = |query: &str| -> Vec<String> {
+        let list = arbiter.json(&format!("/api/v1/overview{query}"));
+        let counts = json!({"clusters": 4, "ok": 3, "degraded": 1, "critical": 0, "warned": 4});
+        assert_eq!(list["counts"], counts);
+        let clusters = list["clusters"].as_array().unwrap().iter();
+        clusters
+            .map(|cluster| cluster["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(""), ["split", "..", "a", "b"]);
+    assert_eq!(names("?level=ok&limit=2"), ["..", "a"]);
+    assert_eq!(names("?limit=1"), ["split"]);
+    assert_eq!(names("?level=degraded"), ["split"]);
+    assert_eq!(names("?search=TIE-BREAKER"), ["split"]);
+    assert_eq!(names("?search=nothing%20like%20it"), [""; 0]);
+    for wrong in ["limit=0", "limit=x", "level=bad", "warned=1"] {
+        let answer = arbiter.get(&format!("/api/v1/overview?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+    let list = arbiter.ask("GET", "/api/v1/overview", &[PROTOBUF]);
+    let list = v1::Overview::decode(&*list.body).unwrap();
+    let health = list.clusters[0].health.as_ref().unwrap();
+    assert_eq!(health.level, "degraded");
+    let reason = "split; node 1 holds the vote because the tie-breaker is lowest";
+    assert_eq!(health.sentence, reason);
+    let whole = arbiter.json("/api/v1/clusters/split");
+    assert_eq!(whole["health"]["sentence"], reason);
+    assert_eq!(whole["vote_leases"], true);
+    assert_eq!(whole["lost_holder"], "timed");
+}
+
+#[test]
+fn a_name_that_no_path_can_have_can_be_asked_for() {
+    let arbiter = Arbiter::start();
+    let _nodes = [&b".."[..], b"\xff%", b"other"].map(|name| arbiter.pair(name));
+    for (asked, name) in [("..", ".."), ("%25FF%2525", "\\xff%")] {
+        let list = arbiter.json(&format!("/api/v1/clusters?name={asked}"));
+        assert_eq!(list["total"], 1, "{asked}");
+        assert_eq!(list["clusters"][0]["name"], name);
+        let is_about = |list: &Value| {
+            let made = list["decisions"].as_array().unwrap();
+            !made.is_empty() && made.iter().all(|made| made["cluster"] == name)
+        };
+        arbiter.until(&format!("/api/v1/decisions?cluster={asked}"), is_about);
+    }
+    let none = arbiter.json("/api/v1/clusters?name=none");
+    assert_eq!((&none["total"], &none["clusters"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn who_is_gone_is_told_from_who_never_came() {
+    let arbiter = Arbiter::start();
+    let _one = arbiter.join(b"a", 1, &[1, 2, 3], 4);
+    drop(arbiter.join(b"a", 2, &[1, 2, 3], 4));
+    let cluster = arbiter.until("/api/v1/clusters/a", |cluster| {
+        cluster["absent_nodes"] == json!([2, 3])
+    });
+    assert_eq!(cluster["absent"][0]["node"], 2);
+    assert!(cluster["absent"][0]["gone_ms"].as_u64().unwrap() < 20_000);
+    assert_eq!(cluster["absent"][1], json!({"node": 3}));
+}

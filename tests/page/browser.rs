@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -35,6 +35,8 @@ pub(crate) const TAB: &str = "\u{e004}";
 
 pub(crate) struct Browser {
     driver: Child,
+    /// Kept open, for the driver may say more.
+    _said: BufReader<ChildStdout>,
     address: SocketAddr,
     session: String,
     /// Process id of the browser itself.
@@ -46,25 +48,14 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn start() -> Self {
         let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver (Debian package chromium-driver) is needed");
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said
-            .map(Result::unwrap)
-            .find_map(|line| {
-                line.strip_prefix("ChromeDriver was started successfully on port ")?
-                    .trim_end_matches('.')
-                    .parse()
-                    .ok()
-            })
-            .expect("a port of chromedriver");
+        // It chooses a port, which somebody else may take before it has it.
+        let (driver, said, port) = (0..5)
+            .find_map(|_| driver())
+            .expect("chromedriver with a port of its own");
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,
+            _said: said,
             address: (Ipv4Addr::LOCALHOST, port).into(),
             session: String::new(),
             browser: 0,
@@ -250,6 +241,27 @@ impl Browser {
         std::fs::write(dir.join(name).with_extension("png"), &picture).unwrap();
         picture
     }
+}
+
+/// Starts the driver. `None` if it ended instead of saying where it answers.
+fn driver() -> Option<(Child, BufReader<ChildStdout>, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver (Debian package chromium-driver) is needed");
+    let mut said = BufReader::new(driver.stdout.take().unwrap());
+    let mut line = String::new();
+    while said.read_line(&mut line).unwrap() > 0 {
+        if let Some(rest) = line.strip_prefix("ChromeDriver was started successfully on port ") {
+            let port = rest.trim_end().trim_end_matches('.').parse().unwrap();
+            return Some((driver, said, port));
+        }
+        line.clear();
+    }
+    driver.wait().unwrap();
+    None
 }
 
 impl Drop for Browser {

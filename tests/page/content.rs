@@ -2,6 +2,7 @@
 
 use crate::browser::Browser;
 use crate::lab::Arbiter;
+use qarbiter::engine::Verdict;
 
 /// Opens the page and waits for its first content.
 pub(crate) fn page(arbiter: &Arbiter) -> Browser {
@@ -163,4 +164,60 @@ fn names_are_text_whatever_is_in_them() {
     );
     assert_calm(&browser);
     browser.picture("hostile");
+}
+
+#[test]
+fn a_lost_holder_is_waited_for_in_sight() {
+    let arbiter = Arbiter::start();
+    let [mut one, mut two] = arbiter.pair(b"site-oslo");
+    let ring = |id: u32, sequence| qarbiter::wire::RingId::new(id, sequence);
+    arbiter.run(one.see(ring(1, 8), &[one.id()])).unwrap();
+    arbiter.run(two.see(ring(2, 8), &[two.id()])).unwrap();
+    arbiter.vote(&mut two);
+    assert_eq!(arbiter.vote(&mut one), Verdict::Ack);
+    // Node 1 breaks the rules, so its connection ends, and nobody knows whether it goes on.
+    arbiter.run(async {
+        let too_late = qarbiter::wire::Message::StartTls { seq: Some(1) };
+        one.connection().send(&too_late).await.unwrap();
+        while one.next().await.is_ok() {}
+    });
+    arbiter.run(two.see(ring(2, 12), &[two.id()])).unwrap();
+    arbiter.until("/api/v1/clusters/site-oslo", |cluster| {
+        cluster["leases"][0]["node"] == 1
+    });
+    let browser = page(&arbiter);
+    browser.click("#list summary");
+    browser.until("document.querySelector('.drawing .node.lease')");
+    let row = browser.texts("#list > li").concat();
+    assert!(row.contains("CRITICAL"), "{row}");
+    let inside = browser.texts(".inside").concat();
+    assert!(inside.contains("Lease: node 1 can't be reached and may still cast the vote for"));
+    assert!(inside.contains("Vote to node 2 has to wait"), "{inside}");
+    let left = "return parseInt(document.querySelector('time[data-until]').textContent)";
+    let before = browser.run(left).as_u64().unwrap();
+    browser.until(&format!(
+        "parseInt(document.querySelector('time[data-until]')?.textContent) < {before}"
+    ));
+    browser.picture("lease");
+    browser.until_text("node 2 keeps running");
+    assert_calm(&browser);
+}
+
+#[test]
+fn what_the_arbiter_warns_of_is_at_the_top() {
+    let arbiter = Arbiter::start();
+    let warnings = (1..=5).map(|n| format!("the certificate of <b>{n}</b> ends soon"));
+    arbiter.shared.guests.set_warnings(warnings.collect());
+    let browser = page(&arbiter);
+    // The journal's own, and two of these; the rest on demand.
+    let own = browser.texts("#arbiter").concat();
+    assert!(
+        own.contains("The certificate of <b>2</b> ends soon."),
+        "{own}"
+    );
+    assert!(own.contains("3 more warnings"), "{own}");
+    assert!(!own.contains("<b>5</b>"), "{own}");
+    browser.click("#arbiter [data-part=more] summary");
+    browser.until_text("The certificate of <b>5</b> ends soon.");
+    assert_calm(&browser);
 }

@@ -66,16 +66,11 @@ fn a_split_is_seen_as_it_happens() {
     }
     browser.until_text("site-rom: both nodes connected");
     // Newer decisions came above the one that is open.
-    let open = browser
-        .texts(".decisions > li:has(details[open]) summary")
-        .concat();
-    assert!(open.contains("rule tie_breaker"), "{open}");
-    assert!(
-        !browser
-            .texts(".decisions > li:first-child")
-            .concat()
-            .contains("tie_breaker")
+    browser.until(
+        "!document.querySelector('.decisions > li').textContent.includes('rule tie_breaker')",
     );
+    let open = browser.texts(".decisions > li:has(details[open]) summary");
+    assert!(open.concat().contains("rule tie_breaker"), "{open:?}");
     assert_calm(&browser);
 }
 

@@ -3,13 +3,13 @@
 
 function details({ cluster, decisions }) {
   return [
+    el("section", { "data-part": "drawing" }, el("h3", {}, "Who sees whom"), drawing(cluster), el("p", { class: "legend" }, legend(cluster))),
+    el("section", { "data-part": "vote" }, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster),
+      el("h3", {}, "What the votes add up to"), sums(cluster)),
     cluster.warnings.length
       ? el("section", { class: "wide", "data-part": "warnings" }, el("h3", {}, "Warnings"),
         el("ul", { class: "warnings" }, cluster.warnings.map((text) => el("li", {}, sentence(printable(text)).replace(/\.\.$/, ".")))))
       : null,
-    el("section", { "data-part": "drawing" }, el("h3", {}, "Who sees whom"), drawing(cluster), el("p", { class: "legend" }, legend(cluster))),
-    el("section", { "data-part": "vote" }, el("h3", {}, "The vote"), vote(cluster), waitingLeases(cluster),
-      el("h3", {}, "What the votes add up to"), sums(cluster)),
     el("section", { class: "wide", "data-part": "nodes" }, el("h3", {}, "Nodes"), nodeTable(cluster)),
     el("section", { class: "wide", "data-part": "decisions" }, el("h3", {}, "Last decisions"), decisionList(decisions)),
     el("section", { class: "wide", "data-part": "settings" }, el("h3", {}, "Settings and certificates"), settings(cluster)),

@@ -103,8 +103,8 @@ function drawNode(node, [x, y], state, votes, leased) {
   const badge = (d) => [svg("circle", { class: "mark", cx: x + 13, cy: y - 12, r: 8 }), svg("path", { class: "tick", d })];
   return svg("g", { class: `node ${state}${leased ? " lease" : ""}` },
     svg("circle", { class: "body", cx: x, cy: y, r: 17 }),
-    svg("text", { x, y: y + size / 3, "font-size": size }, id),
     state === "gone" ? svg("path", { class: "strike", d: `M${x - 12} ${y + 12}L${x + 12} ${y - 12}` }) : null,
+    svg("text", { x, y: y + size / 3, "font-size": size }, id),
     votes ? badge(`M${x + 9} ${y - 12}l3 3 5-6`) : null,
     leased ? badge(`M${x + 13} ${y - 16}v4.5l3 2`) : null);
 }

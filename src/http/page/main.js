@@ -2,6 +2,7 @@
 // ---- Keeping the page up to date ----
 
 const POLL = 5000; // ms between looks while nothing happens
+const POLL_COUNTDOWN = 1000; // the same while a countdown is in sight
 const POLL_UNSEEN = 15000; // the same while nobody looks at the page
 const RETRY = 2000; // after a look that failed
 const GAP = 400; // at least, between looks while much happens
@@ -53,8 +54,12 @@ async function look() {
   }
   drawConnection();
   if (again) lookSoon();
-  else lookIn(seen.failed ? RETRY : document.hidden ? POLL_UNSEEN : POLL);
+  else lookIn(seen.failed ? RETRY : document.hidden ? POLL_UNSEEN : countsDown() ? POLL_COUNTDOWN : POLL);
 }
+
+// Whether a lease that ends by itself is shown.
+const countsDown = () =>
+  [...open.values()].some((known) => known?.cluster.leases.some((lease) => lease.remaining_ms !== undefined));
 
 async function lookAtClusters() {
   const asked = JSON.stringify(view);
