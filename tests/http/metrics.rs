@@ -97,6 +97,19 @@ fn a_split_is_seen_in_numbers() {
     arbiter.settled("a");
     let after = series(&arbiter);
     assert_eq!(after["qarbiter_cluster_partitions{cluster=\"a\"}"], 2.0);
+    assert_eq!(before["qarbiter_cluster_health{cluster=\"a\"}"], 0.0);
+    assert_eq!(after["qarbiter_cluster_health{cluster=\"a\"}"], 1.0);
+    let rule = |rule: &str| {
+        format!(
+            "qarbiter_cluster_decision_info{{cluster=\"a\",rule=\"{rule}\",outcome=\"granted\"}}"
+        )
+    };
+    assert_eq!(before[&rule("majority")], 1.0);
+    assert_eq!(after[&rule("tie_breaker")], 1.0);
+    assert!(!after.contains_key(&rule("majority")));
+    let warning = "qarbiter_cluster_warning{cluster=\"a\",kind=\"clear_text\"}";
+    assert_eq!(after[warning], 1.0);
+    assert!(after["qarbiter_cluster_warnings{cluster=\"a\"}"] >= 1.0);
     assert_eq!(
         after["qarbiter_node_has_vote{cluster=\"a\",node=\"1\"}"],
         1.0

@@ -87,7 +87,7 @@ impl<'lab> Prometheus<'lab> {
 
     /// The label sets of all series that it got from the arbiter in its last few scrapes.
     pub(crate) fn series(&self) -> Vec<Value> {
-        self.query("{job=\"qarbiter\"}")
+        self.query("{job=\"qarbiter\",__name__!~\"ALERTS.*\"}")
             .into_iter()
             .map(|series| series["metric"].clone())
             .collect()

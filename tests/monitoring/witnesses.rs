@@ -30,12 +30,13 @@ pub(crate) struct Account {
 pub(crate) type Witness = fn(&Lab, &str) -> Option<Account>;
 
 /// All of them.
-pub(crate) const ALL: [(&str, Witness); 5] = [
+pub(crate) const ALL: [(&str, Witness); 6] = [
     ("the API", api),
     ("the API's decisions", decisions),
     ("the metrics", metrics),
     ("qarbiter status", status),
     ("qarbiter check", check),
+    ("the page", crate::page::tells),
 ];
 
 fn text(value: &Value) -> Option<String> {
