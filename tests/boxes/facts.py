@@ -13,7 +13,7 @@ import yaml
 UID = 65532
 STATE = "/etc/corosync/qnetd"
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
-IMAGE = f"ghcr.io/qarbiter/qarbiter:{VERSION}"
+IMAGE = f"qarbiter/qarbiter:{VERSION}"
 
 wrong = []
 
