@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
+    "proto/qarbiter/v1/alert.proto",
     "proto/qarbiter/v1/event.proto",
     "proto/qarbiter/v1/journal.proto",
     "proto/qarbiter/v1/status.proto",

@@ -12,8 +12,10 @@ use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
+use crate::notify::{self, Notifier};
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
+use crate::telemetry::history::History;
 use crate::telemetry::systemd;
 use crate::tls::TlsConfigError;
 use rustix::fs::FlockOperation;
@@ -122,12 +124,16 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
         let sidecar = start_sidecar(&shared)?;
+        let history = sidecar.history().clone();
+        let notifier = Notifier::start(shared.clone(), history.clone(), notify::GRACE)?;
+        tokio::spawn(say_goodbye(shared.clone(), history));
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
             tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
         }
         upkeep.stop();
+        notifier.join();
         sidecar.stop();
         control.abort();
         shared.hub.end_journal();
@@ -137,6 +143,13 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Lets those who watch know that the arbiter stops.
+async fn say_goodbye(shared: Arc<Shared>, history: Arc<History>) {
+    shared.stopped().await;
+    let stopping = format!("qarbiter {} is stopping", env!("CARGO_PKG_VERSION"));
+    history.note("arbiter_stopping", stopping);
 }
 
 /// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.

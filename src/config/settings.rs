@@ -3,6 +3,7 @@
 use super::policies::ClusterPolicies;
 use crate::engine::SessionPolicy;
 use crate::http::HttpSettings;
+use crate::notify::AlertSettings;
 use crate::pki::Profile;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,8 @@ pub struct Settings {
     pub ipc_max_send: usize,
     /// HTTP.
     pub http: HttpSettings,
+    /// Alerts.
+    pub alerts: AlertSettings,
     /// Detail in the log, `-d`.
     pub debug: bool,
 }
@@ -103,6 +106,7 @@ impl Default for Settings {
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
             http: HttpSettings::default(),
+            alerts: AlertSettings::default(),
             debug: false,
         }
     }
