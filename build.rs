@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "proto/qarbiter/v1/alert.proto",
     "proto/qarbiter/v1/event.proto",
+    "proto/qarbiter/v1/history.proto",
     "proto/qarbiter/v1/journal.proto",
     "proto/qarbiter/v1/status.proto",
 ];
@@ -13,11 +14,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let schema = protox::compile(FILES, ["proto"])?;
     let mut config = prost_build::Config::new();
-    // The journal is never shown as JSON.
-    let shown = schema
-        .file
-        .iter()
-        .filter(|file| !file.name().ends_with("journal.proto"));
+    // What is only in files is never shown as JSON.
+    let shown = schema.file.iter().filter(|file| {
+        let name = file.name();
+        !name.ends_with("journal.proto") && !name.ends_with("history.proto")
+    });
     for message in shown.flat_map(|file| &file.message_type) {
         let path = format!(".qarbiter.v1.{}", message.name());
         // JSON has the names of the schema, and leaves out what is missing.

@@ -33,6 +33,20 @@ pub(crate) enum Figure {
     HalfSplit,
     /// The same for the heal after it.
     HalfHeal,
+    /// Milliseconds from asking for the metrics to their last byte.
+    ScrapeTime,
+    /// Milliseconds of server CPU for it.
+    ScrapeCpu,
+    /// KiB of one.
+    ScrapeSize,
+    /// Series in one.
+    ScrapeSeries,
+    /// KiB that the server's memory grew by.
+    ScrapeMemory,
+    /// Milliseconds from a split to both votes while somebody scrapes all the time.
+    ScrapedSplitMedian,
+    /// The same, 99th percentile.
+    ScrapedSplitTail,
 }
 
 impl Figure {
@@ -59,6 +73,21 @@ impl Figure {
             Self::HealMedian => ("heal_p50_ms", "heal to all votes, p50", "ms"),
             Self::HalfSplit => ("half_split_ms", "half of all clusters split at once", "ms"),
             Self::HalfHeal => ("half_heal_ms", "  and heal at once", "ms"),
+            Self::ScrapeTime => ("scrape_ms", "scrape of /metrics", "ms"),
+            Self::ScrapeCpu => ("scrape_cpu_ms", "  CPU for it", "ms"),
+            Self::ScrapeSize => ("scrape_kib", "  size", "KiB"),
+            Self::ScrapeSeries => ("scrape_series", "  series", ""),
+            Self::ScrapeMemory => ("scrape_memory_kib", "  memory that scrapes took", "KiB"),
+            Self::ScrapedSplitMedian => (
+                "scraped_split_p50_ms",
+                "split to all votes while scraped, p50",
+                "ms",
+            ),
+            Self::ScrapedSplitTail => (
+                "scraped_split_p99_ms",
+                "split to all votes while scraped, p99",
+                "ms",
+            ),
         }
     }
 
@@ -78,7 +107,15 @@ impl Figure {
             Self::SplitMedian | Self::HealMedian => Some(0.4),
             Self::SplitTail => Some(2.0),
             Self::HalfSplit => Some(30.0 * thousands),
-            Self::GeneratorCpu | Self::HalfHeal => None,
+            Self::ScrapeCpu => Some(250.0_f64.min(50.0 * thousands)),
+            Self::GeneratorCpu
+            | Self::HalfHeal
+            | Self::ScrapeTime
+            | Self::ScrapeSize
+            | Self::ScrapeSeries
+            | Self::ScrapeMemory
+            | Self::ScrapedSplitMedian
+            | Self::ScrapedSplitTail => None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod certificates;
 mod clusters;
 mod figures;
 mod process;
+mod scrape;
 mod server;
 
 use clap::{Parser, ValueEnum};
@@ -214,7 +215,31 @@ async fn measure(arguments: &Arguments, connections: usize) -> Result<Report, Fa
     let (split, healed) = fleet.half_splits().await?;
     report.add(Figure::HalfSplit, millis(split));
     report.add(Figure::HalfHeal, millis(healed));
+    if let Some(http) = started.as_ref().and_then(Server::http) {
+        scrapes(&mut report, &mut fleet, http, pid).await?;
+    }
     Ok(report)
+}
+
+/// What it takes to watch the server, and what votes take meanwhile.
+async fn scrapes(
+    report: &mut Report,
+    fleet: &mut Fleet,
+    http: SocketAddr,
+    pid: u32,
+) -> Result<(), Failure> {
+    let scrapes = tokio::task::spawn_blocking(move || scrape::measure(http, pid)).await??;
+    report.add(Figure::ScrapeTime, millis(scrapes.took));
+    report.add(Figure::ScrapeCpu, millis(scrapes.cpu));
+    report.add(Figure::ScrapeSize, scrapes.bytes as f64 / 1024.0);
+    report.add(Figure::ScrapeSeries, scrapes.series as f64);
+    report.add(Figure::ScrapeMemory, scrapes.memory_kib);
+    let storm = scrape::Storm::start(http);
+    let (splits, _) = fleet.splits().await?;
+    storm.end()?;
+    report.add(Figure::ScrapedSplitMedian, millis(splits.percentile(50)));
+    report.add(Figure::ScrapedSplitTail, millis(splits.percentile(99)));
+    Ok(())
 }
 
 fn sites(count: usize, ca: Option<&str>, key: KeyKind) -> Result<Vec<Site>, Failure> {

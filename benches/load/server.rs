@@ -33,6 +33,8 @@ pub(crate) struct Server {
     dir: TempDir,
     child: Child,
     address: SocketAddr,
+    /// Where ours has its metrics.
+    http: Option<SocketAddr>,
 }
 
 impl Server {
@@ -63,6 +65,7 @@ impl Server {
             &[&certutil, &identity],
         )?;
         let address = free_address()?;
+        let http = free_address()?;
         let file = |name: &str| dir.path().join(name).display().to_string();
         let settings = format!(
             "nss_db_dir={},lock_file={},local_socket_file={}",
@@ -79,6 +82,7 @@ impl Server {
             .args(["-s", if clear { "off" } else { "req" }, "-S", &settings])
             .args(arguments)
             .env("QARBITER_PATHS_DATA_DIR", dir.path().join("data"))
+            .env("QARBITER_HTTP_ADDRESS", http.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(dir.path().join("log"))?)
@@ -88,6 +92,7 @@ impl Server {
             dir,
             child,
             address,
+            http: (!is_theirs).then_some(http),
         };
         server.wait_until_it_listens()?;
         Ok(server)
@@ -95,6 +100,10 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     pub(crate) fn pid(&self) -> u32 {

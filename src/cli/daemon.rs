@@ -15,7 +15,7 @@ use crate::net::{Clock, listener};
 use crate::notify::{self, Notifier};
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
-use crate::telemetry::history::History;
+use crate::telemetry::history::Store;
 use crate::telemetry::systemd;
 use crate::tls::TlsConfigError;
 use rustix::fs::FlockOperation;
@@ -50,13 +50,17 @@ pub(crate) enum StartError {
 }
 
 /// What to do about a directory that we may not use.
-fn hint(error: &StoreError) -> &'static str {
+fn hint(error: &StoreError) -> String {
     match error {
         StoreError::Dir(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "; let the user that it runs as read it (the package's is coroqnetd: chgrp -R coroqnetd \
-             DIR), run as root, or use another directory (--state-dir DIR, or -S nss_db_dir=DIR)"
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            format!(
+                "; let the user that it runs as have it (chown -R {user}:{group} DIR; for the \
+                 package's user chgrp -R coroqnetd DIR), run as root, or use another directory \
+                 (--state-dir DIR, or -S nss_db_dir=DIR)"
+            )
         }
-        _ => "",
+        _ => String::new(),
     }
 }
 
@@ -112,7 +116,10 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         let settings = shared.live().settings.clone();
         let votes = tokio::net::TcpListener::from_std(votes)?;
         let control = ipc::server::bind(&settings)?;
-        let upkeep = Upkeep::start(shared.clone(), own, start.reload)?;
+        let history = start_history(&shared);
+        // Before anybody is told that the arbiter runs: what was asked for may not be had.
+        let sidecar = start_sidecar(&shared)?;
+        let upkeep = Upkeep::start(shared.clone(), own, sidecar.keys(), start.reload)?;
         heed_signals(&shared, &upkeep)?;
         let control = tokio::spawn(ipc::server::run(shared.clone(), control));
         if let Some(watchdog) = systemd::Watchdog::from_env() {
@@ -123,10 +130,8 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
-        let sidecar = start_sidecar(&shared)?;
-        let history = sidecar.history().clone();
-        let notifier = Notifier::start(shared.clone(), history.clone(), notify::GRACE)?;
-        tokio::spawn(say_goodbye(shared.clone(), history));
+        let notifier = Notifier::start(shared.clone(), notify::GRACE)?;
+        tokio::spawn(say_goodbye(shared.clone()));
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
@@ -135,6 +140,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         upkeep.stop();
         notifier.join();
         sidecar.stop();
+        drop(history);
         control.abort();
         shared.hub.end_journal();
         if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -146,10 +152,28 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
 }
 
 /// Lets those who watch know that the arbiter stops.
-async fn say_goodbye(shared: Arc<Shared>, history: Arc<History>) {
+async fn say_goodbye(shared: Arc<Shared>) {
     shared.stopped().await;
     let stopping = format!("qarbiter {} is stopping", env!("CARGO_PKG_VERSION"));
-    history.note("arbiter_stopping", stopping);
+    shared.history.note("arbiter_stopping", stopping);
+}
+
+/// Starts to read and to write the history. Where it can't be had, it is kept in memory.
+fn start_history(shared: &Arc<Shared>) -> Option<Store> {
+    let live = shared.live();
+    let settings = &live.settings;
+    let max_size = settings.history.max_size;
+    if max_size == 0 {
+        return None;
+    }
+    let dir = settings.data_dir.join(format!("history-{}", settings.port));
+    match Store::open(&shared.history, &dir, max_size) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::error!("the history is kept in memory only: there is no thread: {error}");
+            None
+        }
+    }
 }
 
 /// Starts HTTP. Where it can't be had, the arbiter votes without it: that is what it is for.
@@ -161,6 +185,9 @@ fn start_sidecar(shared: &Arc<Shared>) -> Result<Sidecar, StartError> {
         Ok(sidecar) => {
             if let Some(address) = sidecar.address() {
                 tracing::info!("HTTP on {address}: metrics, health and status");
+                if let Some(warning) = settings.warning() {
+                    tracing::warn!("{warning}");
+                }
             }
             Ok(sidecar)
         }

@@ -31,7 +31,7 @@ impl Healthcheck {
                 }
             }
             Err(error) => {
-                complain("qarbiter healthcheck", &*error);
+                complain("qarbiter healthcheck", &error);
                 ExitCode::FAILURE
             }
         }

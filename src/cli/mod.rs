@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod daemon;
 mod detach;
+mod events;
 mod getopt;
 mod healthcheck;
 mod identity;
@@ -50,6 +51,8 @@ enum Command {
     Probe(probe::Probe),
     /// Show clusters, nodes, partitions, who holds the vote and why
     Status(status::Status),
+    /// Show what happened: who came and went, who got the vote and why; also while it happens
+    Events(events::Events),
     /// State that the unreachable nodes of a cluster are down, so that others may have its vote.
     ///
     /// Make sure first that they are down: switch them off. A node that still runs may go on
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Healthcheck(healthcheck) => healthcheck.run(),
             Command::Probe(probe) => probe.run(),
             Command::Status(status) => status.run(),
+            Command::Events(events) => events.run(),
             Command::Release(release) => release.run(),
             Command::Advise(advise) => advise.run(),
             Command::Simulate(simulate) => simulate.run(),

@@ -5,8 +5,9 @@ use super::daemon::StartError;
 use crate::config::Settings;
 use crate::net::guests::Guests;
 use crate::net::live::TlsState;
+use crate::pki::ends::End;
 use crate::pki::facts::Moment;
-use crate::pki::inventory::{Inventory, Sources};
+use crate::pki::inventory::{Inventory, Role, Sources};
 use crate::pki::revoked::Watch;
 use crate::pki::seen::Seen;
 use crate::pki::{ServerIdentity, Store, StoreError, expiry};
@@ -154,6 +155,10 @@ impl Own {
                     tracing::warn!("{ending}");
                 }
                 guests.set_endings(endings);
+                let clusters = inventory.certificates.iter();
+                let clusters = clusters.filter(|known| known.role == Role::Cluster);
+                let issued = clusters.map(|known| End::new(&known.facts, known.seen));
+                guests.set_issued(issued.collect());
             }
             Err(error) => tracing::warn!("can't look for certificates that end soon: {error}"),
         }

@@ -88,6 +88,11 @@ fn serve(loaded: Loaded, sources: Sources) -> Result<(), StartError> {
 
 /// What to do on the nodes.
 fn joining(settings: &Settings, store: &Store) -> String {
+    // What a container manager sets for the first process, and our image for all: systemd's
+    // container interface.
+    if std::env::var_os("container").is_some_and(|manager| !manager.is_empty()) {
+        return JOINING_A_CONTAINER.to_owned();
+    }
     let address = settings.listen.clone().or_else(own_address);
     let address = address.as_deref().unwrap_or("ARBITER");
     let port = match settings.port {
@@ -122,6 +127,22 @@ fn joining(settings: &Settings, store: &Store) -> String {
     );
     help
 }
+
+/// The same where there is neither ssh nor a shell, and where the address is the host's. Nothing
+/// has to be copied in or out.
+const JOINING_A_CONTAINER: &str = "\
+The arbiter is running in a container. To join a cluster, with `docker exec -i CONTAINER` or its like
+before what is run here:
+
+  here        qarbiter certs show ca --pem  >qnetd-cacert.crt
+  every node  corosync-qdevice-net-certutil -i -c qnetd-cacert.crt
+  one node    corosync-qdevice-net-certutil -r -n CLUSTER
+  here        corosync-qnetd-certutil -s -c /dev/stdin -n CLUSTER  <qdevice-net-node.crq
+  here        qarbiter certs show CLUSTER --pem  >cluster-CLUSTER.crt
+  that node   corosync-qdevice-net-certutil -M -c cluster-CLUSTER.crt
+  the others  corosync-qdevice-net-certutil -m -c qdevice-net-node.p12
+
+The nodes make the request and the .p12 file in /etc/corosync/qdevice/net/nssdb.";
 
 /// The address that this machine has towards others. Nothing is sent.
 fn own_address() -> Option<String> {

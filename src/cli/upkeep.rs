@@ -8,6 +8,7 @@ use super::daemon::{StartError, leave_room};
 use super::own::Own;
 use crate::config::Settings;
 use crate::config::reload::{compare, in_force};
+use crate::http;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
 use crate::pki::watch::Stamp;
@@ -58,12 +59,18 @@ impl Upkeep {
     ///
     /// # Errors
     /// It can't be started.
-    pub(crate) fn start(shared: Arc<Shared>, own: Own, reload: Reload) -> io::Result<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        own: Own,
+        http: http::Keys,
+        reload: Reload,
+    ) -> io::Result<Self> {
         let (orders, receiver) = channel();
         let stamp = stamp(&shared.live().settings);
         let work = Work {
             shared,
             own,
+            http,
             reload,
             seen: stamp,
             failures: 0,
@@ -98,6 +105,7 @@ struct Work {
     shared: Arc<Shared>,
     /// The certificates in use.
     own: Own,
+    http: http::Keys,
     reload: Reload,
     /// The files as they were when they were last read with success.
     seen: Option<Stamp>,
@@ -226,6 +234,10 @@ impl Work {
                 return;
             }
         };
+        if let Err(error) = self.http.reload(&settings.http) {
+            tracing::error!("reload: {error}; the former settings stay in force");
+            return;
+        }
         log::set_debug(settings.debug);
         let changes = compare(&live.settings, &wanted);
         for change in &changes.at_once {

@@ -210,6 +210,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "alerts",
         "Who is told when something happens, see docs/ALERTS.md.",
     ),
+    (
+        "history",
+        "What is kept of what happened, for `qarbiter events` and over HTTP.",
+    ),
     ("paths", "Files of the daemon."),
     ("log", "The log."),
 ];
@@ -355,16 +359,16 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("http", "address", Text("an IP address with a port, such as \"127.0.0.1:8403\", or \"off\""), Restart,
         "Where HTTP is answered, or \"off\". Set tokens or a firewall before others can reach it.",
         field!(http.listen)),
-    Key::new("http", "certificate", File, Restart,
+    Key::new("http", "certificate", File, AtOnce,
         "Certificate chain for HTTPS (PEM).", field!(http.certificate))
         .unset("HTTP in clear text"),
-    Key::new("http", "key", File, Restart,
+    Key::new("http", "key", File, AtOnce,
         "Key of that certificate (PEM).", field!(http.key))
         .unset("HTTP in clear text"),
-    Key::new("http", "read_token_file", File, Restart,
+    Key::new("http", "read_token_file", File, AtOnce,
         "File with the bearer token that reading needs.", field!(http.read_token))
         .unset("anybody who reaches the address may read"),
-    Key::new("http", "admin_token_file", File, Restart,
+    Key::new("http", "admin_token_file", File, AtOnce,
         "File with the bearer token that changes need.", field!(http.admin_token))
         .unset("nothing can be changed over HTTP"),
     Key::new("http", "max_connections", whole(1, 65_535), Restart,
@@ -389,6 +393,18 @@ pub(crate) const KEYS: &[Key] = &[
         field!(alerts.absent_minutes)),
     Key::new("alerts", "settle", whole(0, MAX_MS), AtOnce,
         "How long a change must last before it is told, milliseconds.", field!(alerts.settle)),
+    Key::new("history", "max_size", whole(0, 256), Restart,
+        "Most that it takes on disk, MiB, and three quarters of it in memory; 0 to forget it in a restart.",
+        Access::Arbiter(
+            |settings| i64::try_from(settings.history.max_size >> 20).ok().map(Value::Whole),
+            |settings, value| match value {
+                Some(Value::Whole(mib)) => {
+                    settings.history.max_size = u64::try_from(*mib).map_err(|_| Refused)? << 20;
+                    Ok(())
+                }
+                _ => Err(Refused),
+            },
+        )),
     Key::new("paths", "data_dir", Directory, Restart,
         "Directory for what the daemon itself writes down.", field!(data_dir)),
     Key::new("paths", "lock_file", File, Restart,

@@ -28,7 +28,7 @@ pub use environment::{CONFIG_VARIABLE, STATE_DIR_VARIABLE};
 pub(crate) use environment::{DETACHED_VARIABLE, PASSPHRASE_VARIABLE};
 pub use error::{ConfigError, ConfigErrors, Origin, Problem};
 pub use policies::{ClusterPolicies, PolicySettings};
-pub use settings::{Family, Settings};
+pub use settings::{Family, HistorySettings, Settings};
 pub use show::example;
 pub use sources::{DEFAULT_FILE, Loaded, Sources};
 pub use value::Value;

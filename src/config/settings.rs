@@ -72,6 +72,8 @@ pub struct Settings {
     pub ipc_max_receive: usize,
     /// Longest answer on the control socket, bytes.
     pub ipc_max_send: usize,
+    /// What is kept of what happened.
+    pub history: HistorySettings,
     /// HTTP.
     pub http: HttpSettings,
     /// Alerts.
@@ -105,10 +107,24 @@ impl Default for Settings {
             ipc_max_clients: 10,
             ipc_max_receive: 4096,
             ipc_max_send: 10_485_760,
+            history: HistorySettings::default(),
             http: HttpSettings::default(),
             alerts: AlertSettings::default(),
             debug: false,
         }
+    }
+}
+
+/// What is kept of what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Bytes that its files may take; with 0 there are none, and a restart forgets it.
+    pub max_size: u64,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self { max_size: 16 << 20 }
     }
 }
 

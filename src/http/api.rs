@@ -4,6 +4,7 @@ use super::reply::Form;
 use super::state::State;
 use super::{certificates as certificate_facts, health, metrics as metrics_text, resources};
 use crate::engine::snapshot::ClusterSnapshot;
+use crate::ipc::server::warnings;
 use crate::proto::v1;
 use crate::telemetry::events;
 use crate::telemetry::history::unix_ms;
@@ -11,7 +12,7 @@ use crate::wire::{ClusterName, TlsSupport};
 use axum::extract::{Query, State as Of};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -30,21 +31,6 @@ pub(super) const MOST: usize = 1000;
 const LONGEST: usize = 4096;
 
 type Shared = Of<Arc<State>>;
-
-/// `GET /`. The status page comes here.
-pub(super) async fn root() -> Html<&'static str> {
-    Html(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>qarbiter</title>\
-         <h1>qarbiter</h1><ul>\
-         <li><a href=/api/v1/clusters>Clusters</a>\
-         <li><a href=/api/v1/arbiter>The arbiter</a>\
-         <li><a href=/api/v1/decisions>Decisions</a>\
-         <li><a href=/api/v1/events>Events</a>\
-         <li><a href=/metrics>Metrics</a>\
-         <li><a href=/readyz>Health</a>\
-         <li><a href=/api/v1/openapi.json>What else there is</a></ul>",
-    )
-}
 
 /// `GET /metrics`.
 pub(super) async fn metrics(form: Form, Of(state): Shared) -> Response {
@@ -116,6 +102,7 @@ pub(super) async fn arbiter(form: Form, Of(state): Shared) -> Response {
         nodes: clients.iter().sum::<usize>() as u64,
         health: Some(ready(&state).await),
         last_event: (last > 0).then(|| state.history.id(last)),
+        warnings: warnings(&state.shared, &live),
     })
 }
 
@@ -126,15 +113,17 @@ pub(super) async fn certificates(form: Form, Of(state): Shared) -> Response {
     })
 }
 
-/// What a list can be asked for.
+/// What a list of decisions can be asked for.
 #[derive(Debug, Deserialize)]
 pub(super) struct Limit {
     #[serde(default)]
     limit: Option<String>,
+    #[serde(default)]
+    cluster: Option<String>,
 }
 
 /// The number of things that are asked for.
-fn limit(text: Option<&str>, usual: usize) -> Result<usize, String> {
+pub(super) fn limit(text: Option<&str>, usual: usize) -> Result<usize, String> {
     let Some(text) = text else { return Ok(usual) };
     let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
     limit.ok_or_else(|| format!("limit must be a number from 1 to {MOST}"))
@@ -147,6 +136,9 @@ pub(super) struct Paging {
     limit: Option<String>,
     #[serde(default)]
     after: Option<String>,
+    /// Only this cluster. A path can't have every name: browsers take `..` out of it.
+    #[serde(default)]
+    name: Option<String>,
 }
 
 /// `GET /api/v1/clusters`.
@@ -162,6 +154,9 @@ pub(super) async fn clusters(
         Ok(most) => most,
         Err(wrong) => return form.problem(StatusCode::BAD_REQUEST, wrong),
     };
+    if let Some(name) = paging.name {
+        return one(form, &state, &named(&name));
+    }
     let after: Option<Vec<u8>> = paging.after.map(|name| percent_decode_str(&name).collect());
     let hub = &state.shared.hub;
     let mut names = hub.visit(|cluster| cluster.name().clone());
@@ -184,15 +179,32 @@ pub(super) async fn clusters(
     })
 }
 
+/// A list of at most one cluster.
+fn one(form: Form, state: &State, name: &ClusterName) -> Response {
+    let clusters: Vec<v1::Cluster> = whole(state, name).into_iter().collect();
+    form.reply(&v1::ClusterList {
+        total: clusters.len() as u64,
+        clusters,
+        next: None,
+    })
+}
+
 /// `GET /api/v1/clusters/NAME`.
 pub(super) async fn cluster(form: Form, Of(state): Shared, uri: Uri) -> Response {
-    match look(&state, &name(&uri)) {
-        Some(cluster) => {
-            let now = state.shared.hub.clock().now();
-            form.reply(&resources::cluster(&cluster, now))
-        }
+    match whole(&state, &name(&uri)) {
+        Some(cluster) => form.reply(&cluster),
         None => no_cluster(form),
     }
+}
+
+/// Everything about a cluster, if it is there.
+fn whole(state: &State, name: &ClusterName) -> Option<v1::Cluster> {
+    let cluster = look(state, name)?;
+    let seen = state.shared.guests.sightings_of(name);
+    Some(v1::Cluster {
+        certificates: resources::certificates(seen),
+        ..resources::cluster(&cluster, state.shared.hub.clock().now())
+    })
 }
 
 /// `GET /api/v1/clusters/NAME/nodes`.
@@ -214,10 +226,11 @@ pub(super) async fn cluster_decisions(
     query: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let cluster = name(&uri);
+    state.history.loaded().await;
     if !state.history.knows(&cluster) && look(&state, &cluster).is_none() {
         return no_cluster(form);
     }
-    decision_list(form, &state, Some(&cluster), query.ok())
+    decision_list(form, &state, Some(cluster), query.ok())
 }
 
 /// `GET /api/v1/decisions`.
@@ -226,21 +239,23 @@ pub(super) async fn decisions(
     Of(state): Shared,
     query: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
+    state.history.loaded().await;
     decision_list(form, &state, None, query.ok())
 }
 
 fn decision_list(
     form: Form,
     state: &State,
-    cluster: Option<&ClusterName>,
+    cluster: Option<ClusterName>,
     query: Option<Query<Limit>>,
 ) -> Response {
     let Some(Query(query)) = query else {
         return form.problem(StatusCode::BAD_REQUEST, "the query can't be read");
     };
+    let cluster = cluster.or_else(|| query.cluster.as_deref().map(named));
     match limit(query.limit.as_deref(), USUAL) {
         Ok(most) => form.reply(&v1::DecisionList {
-            decisions: state.history.decisions(cluster, most),
+            decisions: state.history.decisions(cluster.as_ref(), most),
         }),
         Err(wrong) => form.problem(StatusCode::BAD_REQUEST, wrong),
     }
@@ -307,7 +322,7 @@ pub(super) fn busy(state: &State, form: Form) -> Response {
 }
 
 /// The state of a cluster, if it is there.
-fn look(state: &State, name: &ClusterName) -> Option<ClusterSnapshot> {
+pub(super) fn look(state: &State, name: &ClusterName) -> Option<ClusterSnapshot> {
     let hub = &state.shared.hub;
     let now = hub.clock().now();
     hub.look(name, |cluster| cluster.snapshot(now))
@@ -324,9 +339,11 @@ fn no_cluster(form: Form) -> Response {
 /// something that makes text of it.
 fn name(uri: &Uri) -> ClusterName {
     let segment = uri.path().split('/').nth(4).unwrap_or_default();
-    ClusterName::new(
-        &percent_decode_str(segment)
-            .take(LONGEST)
-            .collect::<Vec<u8>>(),
-    )
+    named(segment)
+}
+
+/// The cluster's name in a percent-encoded text.
+fn named(encoded: &str) -> ClusterName {
+    let name: Vec<u8> = percent_decode_str(encoded).take(LONGEST).collect();
+    ClusterName::new(&name)
 }

@@ -4,7 +4,7 @@ use super::api::{MOST, busy};
 use super::reply::{Form, accepts};
 use super::state::State;
 use crate::proto::v1;
-use crate::telemetry::history::{History, Page};
+use crate::telemetry::history::{History, Page, Place};
 use crate::wire::ClusterName;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -74,45 +74,48 @@ pub(super) async fn events(
         Some(Err(_)) => return wrong("Last-Event-ID is not the id of an event".to_owned()),
         _ => wanted.after.as_deref(),
     };
-    let cursor = match after.map(|id| state.history.number(id)) {
-        None => None,
-        Some(Ok(number)) => Some(number),
-        Some(Err(error)) => return wrong(error.to_string()),
+    state.history.loaded().await;
+    let place = match after.map(|id| state.history.place(id)).transpose() {
+        Ok(place) => place,
+        Err(error) => return wrong(error.to_string()),
     };
     if accepts(&headers, "text/event-stream") {
-        return stream(&state, form, cursor, cluster);
+        return stream(&state, form, place, cluster);
     }
     let limit = match wanted.limit.as_deref().map(str::parse) {
         None => MOST,
         Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
         Some(_) => return wrong(format!("limit must be a number from 1 to {MOST}")),
     };
-    let page = state
-        .history
-        .events(cursor.unwrap_or(0), cluster.as_ref(), limit);
+    let page = state.history.events(
+        place.map_or(0, |place| place.cursor),
+        cluster.as_ref(),
+        limit,
+    );
     form.reply(&v1::EventList {
         events: page.events,
-        gap: page.gap && cursor.is_some(),
+        gap: place.is_some_and(|place| place.lost || page.gap),
     })
 }
 
-/// A stream that begins behind `cursor`, or with the next event.
+/// A stream that begins behind a place, or with the next event.
 fn stream(
     state: &Arc<State>,
     form: Form,
-    cursor: Option<u64>,
+    place: Option<Place>,
     cluster: Option<ClusterName>,
 ) -> Response {
-    let Ok(place) = state.readers.clone().try_acquire_owned() else {
+    let Ok(room) = state.readers.clone().try_acquire_owned() else {
         return busy(state, form);
     };
     let (sender, receiver) = mpsc::channel(1);
     let reader = Reader {
         state: state.clone(),
         sender,
-        cursor: cursor.unwrap_or_else(|| state.history.last_event()),
+        cursor: place.map_or_else(|| state.history.last_event(), |place| place.cursor),
+        lost: place.is_some_and(|place| place.lost),
         cluster,
-        _place: place,
+        _room: room,
     };
     tokio::spawn(reader.run());
     let body = Body::new(Pieces(receiver));
@@ -124,8 +127,10 @@ struct Reader {
     state: Arc<State>,
     sender: mpsc::Sender<Bytes>,
     cursor: u64,
+    /// It must be told that what was before is not known.
+    lost: bool,
     cluster: Option<ClusterName>,
-    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Reader {
@@ -143,7 +148,8 @@ impl Reader {
         let mut changes = history.changes();
         loop {
             changes.mark_unchanged();
-            let page = history.events(self.cursor, self.cluster.as_ref(), PIECE);
+            let mut page = history.events(self.cursor, self.cluster.as_ref(), PIECE);
+            page.gap |= std::mem::take(&mut self.lost);
             let went_on = page.cursor > self.cursor;
             self.cursor = page.cursor;
             let text = text(&page);

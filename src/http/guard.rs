@@ -9,7 +9,7 @@
 
 use super::reply::Form;
 use super::state::State;
-use super::tokens::Access;
+use super::tokens::{Access, Tokens};
 use axum::extract::{Request, State as Of};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, REFERRER_POLICY,
@@ -62,7 +62,9 @@ pub(super) async fn guard(Of(state): Of<Arc<State>>, request: Request, next: Nex
 }
 
 fn refusal(state: &State, request: &Request, form: Form) -> Option<Response> {
-    if !names_this_machine(state, request) {
+    let keys = state.keys();
+    let tokens = &keys.tokens;
+    if !names_this_machine(state, tokens, request) {
         state.metrics().http_refused("host");
         return Some(form.problem(
             StatusCode::MISDIRECTED_REQUEST,
@@ -71,24 +73,23 @@ fn refusal(state: &State, request: &Request, form: Form) -> Option<Response> {
         ));
     }
     let path = request.uri().path();
-    if path == "/healthz" || path == "/readyz" {
+    // The page is the same for everybody; what it shows it has to ask for, with a token.
+    if matches!(path, "/" | "/healthz" | "/readyz") {
         return None;
     }
     let authorization = request.headers().get(AUTHORIZATION);
-    let access = state
-        .tokens
-        .access(authorization.map(HeaderValue::as_bytes));
+    let access = tokens.access(authorization.map(HeaderValue::as_bytes));
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     match access {
         Access::Admin => None,
         Access::Read if !is_change => None,
-        _ if is_change && !state.tokens.allows_changes() => Some(form.problem(
+        _ if is_change && !tokens.allows_changes() => Some(form.problem(
             StatusCode::FORBIDDEN,
             "nothing can be changed over HTTP, since no token for that is set; \
              use the command line (qarbiter release)",
         )),
         // A valid token for reading does not open this.
-        Access::Read if state.tokens.guards_reading() => Some(form.problem(
+        Access::Read if tokens.guards_reading() => Some(form.problem(
             StatusCode::FORBIDDEN,
             "this needs the token for changes; yours is for reading",
         )),
@@ -105,9 +106,9 @@ fn refusal(state: &State, request: &Request, form: Form) -> Option<Response> {
     }
 }
 
-fn names_this_machine(state: &State, request: &Request) -> bool {
+fn names_this_machine(state: &State, tokens: &Tokens, request: &Request) -> bool {
     let is_local = state.listen.is_some_and(|listen| listen.ip().is_loopback());
-    if !is_local || state.tokens.guards_reading() {
+    if !is_local || tokens.guards_reading() {
         return true;
     }
     let named = request.headers().get_all(HOST).into_iter();

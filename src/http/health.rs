@@ -5,6 +5,7 @@ use crate::journal;
 use crate::net::live::TlsState;
 use crate::net::server::Shared;
 use crate::proto::v1::{Check, Health};
+use crate::telemetry::history;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpStream, UnixStream};
@@ -26,6 +27,7 @@ pub async fn ready(shared: &Shared, votes: &Handle) -> Health {
         port(shared).await,
         certificates(shared),
         journal(shared),
+        history(shared),
         control_socket(shared).await,
     ])
 }
@@ -74,13 +76,13 @@ async fn connect(shared: &Shared) -> Result<String, String> {
     let address = shared
         .address()
         .ok_or("the port is not open: the arbiter is starting or going down")?;
-    let target = reachable(address);
+    let targets = reachable(address);
     let accepted = &shared.hub.observer().metrics.accepted;
     let before = accepted.get();
-    let attempt = timeout(PATIENCE, TcpStream::connect(target)).await;
+    let attempt = timeout(PATIENCE, TcpStream::connect(&*targets)).await;
     let _connection = attempt
-        .map_err(|_| format!("no connection to {target} within {} s", PATIENCE.as_secs()))?
-        .map_err(|error| format!("no connection to {target}: {error}"))?;
+        .map_err(|_| format!("no connection to {address} within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| format!("no connection to {address}: {error}"))?;
     let taken = async {
         while accepted.get() == before {
             sleep(Duration::from_millis(2)).await;
@@ -95,14 +97,19 @@ async fn connect(shared: &Shared) -> Result<String, String> {
     }
 }
 
-/// Where this machine itself reaches an address that is listened on.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// Where this machine itself reaches an address that is listened on, the likelier one first.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let v4 = Ipv4Addr::LOCALHOST.into();
+    let ips = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        // Usually both families; and in most containers `::` can be listened on, but `::1` is not there.
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), v4],
+        ip => vec![ip],
     };
-    SocketAddr::new(ip, address.port())
+    let with_port = ips
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, address.port()));
+    with_port.collect()
 }
 
 fn certificates(shared: &Shared) -> Check {
@@ -150,6 +157,19 @@ fn journal(shared: &Shared) -> Check {
         None => Ok("there is none: a restart forgets who holds a vote".to_owned()),
     };
     check("journal", found)
+}
+
+/// Never a reason not to be ready: no vote depends on it.
+fn history(shared: &Shared) -> Check {
+    let detail = match shared.history.health() {
+        Some(history::Health::Good) => "what happens is written down".to_owned(),
+        Some(history::Health::Damaged(what)) => format!("warning: a part of it is lost: {what}"),
+        Some(history::Health::Failing(why)) => {
+            format!("warning: it is kept in memory only: {why}")
+        }
+        None => "it is kept in memory only".to_owned(),
+    };
+    check("history", Ok(detail))
 }
 
 async fn control_socket(shared: &Shared) -> Check {

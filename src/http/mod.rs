@@ -12,6 +12,8 @@ mod events;
 mod guard;
 pub mod health;
 mod metrics;
+mod overview;
+mod page;
 mod places;
 mod reply;
 mod resources;
@@ -24,7 +26,7 @@ mod tokens;
 pub use settings::{HttpAddress, HttpSettings};
 
 use crate::net::server::Shared;
-use crate::telemetry::history::{History, Limits};
+use crate::telemetry::history::History;
 use crate::telemetry::observer::Record;
 use state::State;
 use std::io;
@@ -44,9 +46,24 @@ const GOODBYE: Duration = Duration::from_millis(200);
 /// The thread that keeps the history and answers over HTTP.
 pub struct Sidecar {
     address: Option<SocketAddr>,
-    history: Arc<History>,
+    state: Arc<State>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+}
+
+/// The tokens and the certificate of the running sidecar.
+#[derive(Clone)]
+pub struct Keys(Arc<State>);
+
+impl Keys {
+    /// Reads them again from the files that `settings` name. Connections stay; a token that is no
+    /// longer there opens nothing from now on.
+    ///
+    /// # Errors
+    /// A file can't be read or used; the former ones stay in force.
+    pub fn reload(&self, settings: &HttpSettings) -> Result<(), HttpError> {
+        self.0.reload(settings)
+    }
 }
 
 /// HTTP can't be offered.
@@ -88,10 +105,10 @@ impl Sidecar {
             HttpAddress::Off => None,
         };
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
-        let history = Arc::new(History::new(Limits::default()));
-        let state = State::new(settings, shared, history.clone(), votes)?;
+        let history = shared.history.clone();
+        let state = State::new(settings, shared, history, votes)?;
         // Nothing that happens from here on is missed.
-        let records = first_records(&state);
+        let records = state.shared.hub.observer().records();
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -100,17 +117,18 @@ impl Sidecar {
             .max_blocking_threads(1)
             .build()
             .map_err(HttpError::Thread)?;
+        let served = state.clone();
         let thread = std::thread::Builder::new()
             .name("status".to_owned())
             .spawn(move || {
                 yield_to_votes();
-                runtime.block_on(run(state, listener, records, stopped));
+                runtime.block_on(run(served, listener, records, stopped));
                 runtime.shutdown_timeout(GOODBYE);
             })
             .map_err(HttpError::Thread)?;
         Ok(Self {
             address,
-            history,
+            state,
             stop,
             thread,
         })
@@ -123,7 +141,12 @@ impl Sidecar {
 
     /// What happened.
     pub fn history(&self) -> &Arc<History> {
-        &self.history
+        &self.state.history
+    }
+
+    /// For whoever reads the settings again.
+    pub fn keys(&self) -> Keys {
+        Keys(self.state.clone())
     }
 
     /// Ends the thread and waits for it.
@@ -135,11 +158,16 @@ impl Sidecar {
     }
 }
 
-/// What happens from now on, after a first word.
-fn first_records(state: &State) -> Option<mpsc::Receiver<Record>> {
+/// Keeps what happens, behind what former processes left and after a first word.
+async fn keep(
+    history: Arc<History>,
+    records: mpsc::Receiver<Record>,
+    stopped: watch::Receiver<bool>,
+) {
+    history.loaded().await;
     let started = format!("qarbiter {} started", env!("CARGO_PKG_VERSION"));
-    state.history.note("arbiter_started", started);
-    state.shared.hub.observer().records()
+    history.note("arbiter_started", started);
+    history.keep(records, stopped).await;
 }
 
 async fn run(
@@ -148,13 +176,15 @@ async fn run(
     records: Option<mpsc::Receiver<Record>>,
     stopped: watch::Receiver<bool>,
 ) {
-    if let Some(records) = records {
-        let history = state.history.clone();
-        tokio::spawn(async move { history.keep(records).await });
-    }
+    let history = state.history.clone();
+    let keeper = records.map(|records| tokio::spawn(keep(history, records, stopped.clone())));
     match listener {
         Some(listener) => server::run(state, listener, stopped).await,
         None => server::wait_for_stop(stopped).await,
+    }
+    if let Some(keeper) = keeper {
+        // What happened until the end is kept too.
+        let _ = tokio::time::timeout(GOODBYE, keeper).await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! The state of a cluster as the API shows it.
 
-use crate::advice::warnings;
+use crate::advice::{Health, Level, health, warnings};
 use crate::engine::Verdict;
 use crate::engine::quorum::Arithmetic;
 use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot};
+use crate::pki::seen::Sighting;
 use crate::proto::v1;
 use crate::telemetry::events::plain;
 use crate::telemetry::history::{decision, heuristics, numbers, unix_ms};
@@ -51,7 +52,59 @@ pub(super) fn cluster(cluster: &ClusterSnapshot, now: crate::engine::Time) -> v1
         leases: leases.collect(),
         quorum: cluster.arithmetic.map(quorum),
         warnings: warnings(cluster).iter().map(ToString::to_string).collect(),
+        health: Some(cluster_health(health(cluster))),
+        absent: cluster
+            .absent
+            .iter()
+            .map(|absent| v1::AbsentNode {
+                node: absent.node.0,
+                gone_ms: absent.gone_for.map(ms),
+            })
+            .collect(),
+        vote_leases: cluster.policy.keeps_leases(),
+        lost_holder: cluster.policy.lost_holder.name().to_owned(),
+        certificates: Vec::new(),
     }
+}
+
+/// A cluster in few words.
+pub(super) fn summary(cluster: &ClusterSnapshot) -> v1::ClusterSummary {
+    v1::ClusterSummary {
+        name: cluster.name.to_string(),
+        path: path(&cluster.name),
+        health: Some(cluster_health(health(cluster))),
+        connected: count(cluster.clients.len()),
+        configured: cluster.configured(),
+        warnings: count(warnings(cluster).len()),
+    }
+}
+
+fn cluster_health(health: Health) -> v1::ClusterHealth {
+    v1::ClusterHealth {
+        level: level_name(health.level).to_owned(),
+        sentence: health.sentence,
+    }
+}
+
+/// A level as the API has it.
+pub(super) const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Ok => "ok",
+        Level::Degraded => "degraded",
+        Level::Critical => "critical",
+    }
+}
+
+/// Certificates that nodes have shown, those that end last first.
+pub(super) fn certificates(mut seen: Vec<Sighting>) -> Vec<v1::SeenCertificate> {
+    seen.sort_by_key(|sighting| std::cmp::Reverse(sighting.facts.not_after));
+    let shown = seen.iter().map(|sighting| v1::SeenCertificate {
+        serial: sighting.facts.serial.to_string(),
+        not_after_unix: sighting.facts.not_after.0,
+        first_seen_unix: sighting.first.0,
+        last_seen_unix: sighting.last.0,
+    });
+    shown.collect()
 }
 
 /// Where the API has a cluster.
@@ -117,6 +170,10 @@ const fn vote_name(vote: Vote) -> &'static str {
         Vote::WaitForReply => "wait_for_reply",
         Vote::NoChange => "no_change",
     }
+}
+
+fn count(things: usize) -> u32 {
+    u32::try_from(things).unwrap_or(u32::MAX)
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -100,12 +100,13 @@ pub(super) async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
 
 fn router(state: &Arc<State>) -> Router {
     Router::new()
-        .route("/", get(api::root))
+        .route("/", get(super::page::page))
         .route("/metrics", get(api::metrics))
         .route("/healthz", get(api::healthz))
         .route("/readyz", get(api::readyz))
         .route("/api/v1/openapi.json", get(api::openapi))
         .route("/api/v1/arbiter", get(api::arbiter))
+        .route("/api/v1/overview", get(super::overview::overview))
         .route("/api/v1/certificates", get(api::certificates))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{name}", get(api::cluster))
@@ -130,7 +131,8 @@ async fn connection(state: Arc<State>, router: Router, stream: TcpStream, _place
         tracing::debug!("HTTP connection: {error}");
     }
     let stream = Unstuck::new(stream);
-    let outcome = match &state.https {
+    let keys = state.keys();
+    let outcome = match &keys.https {
         None => serve(stream, router).await,
         Some(https) => match timeout(HANDSHAKE, https.accept(stream)).await {
             Ok(Ok(stream)) => serve(stream, router).await,

@@ -56,4 +56,47 @@ impl HttpSettings {
             ..Self::default()
         }
     }
+
+    /// What the operator should know about who can read, if others than this machine can.
+    pub fn warning(&self) -> Option<&'static str> {
+        let HttpAddress::At(address) = self.listen else {
+            return None;
+        };
+        if address.ip().is_loopback() {
+            return None;
+        }
+        match (&self.read_token, &self.certificate) {
+            (None, _) => Some(
+                "HTTP: whoever reaches the address can read the state of all clusters; set \
+                 http.read_token_file, or let a firewall decide who reaches it",
+            ),
+            (Some(_), None) => Some(
+                "HTTP: tokens travel in clear text; set http.certificate and http.key, or put \
+                 something in front that does HTTPS",
+            ),
+            (Some(_), Some(_)) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_can_read_is_said() {
+        let at = |address: &str, token: bool, certificate: bool| HttpSettings {
+            listen: HttpAddress::At(address.parse().unwrap()),
+            read_token: token.then(PathBuf::new),
+            certificate: certificate.then(PathBuf::new),
+            ..HttpSettings::default()
+        };
+        let said = |settings: HttpSettings| settings.warning().map(|text| text.contains("clear"));
+        assert_eq!(said(at("127.0.0.1:1", false, false)), None);
+        assert_eq!(said(at("[::1]:1", false, false)), None);
+        assert_eq!(said(at("0.0.0.0:1", false, true)), Some(false));
+        assert_eq!(said(at("[::]:1", true, false)), Some(true));
+        assert_eq!(said(at("192.0.2.1:1", true, true)), None);
+        assert_eq!(said(HttpSettings::off()), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line of the control socket (protocol spec, section 10.2).
 
+use super::events::Wanted;
 use crate::wire::ClusterName;
 
 /// A command.
@@ -31,6 +32,8 @@ pub enum Command {
         /// The cluster.
         cluster: ClusterName,
     },
+    /// `qarbiter-events ...`, ours: what happened and what happens.
+    Events(Wanted),
 }
 
 /// What the answer says about a line that is no command.
@@ -77,6 +80,7 @@ pub fn parse(line: &[u8]) -> Result<Command, CommandError> {
                 "qarbiter-release needs: cluster NAME",
             )),
         },
+        b"qarbiter-events" => Wanted::parse(&mut words).map(Command::Events),
         _ => Err(CommandError::Unknown(
             String::from_utf8_lossy(first).into_owned(),
         )),
@@ -188,7 +192,30 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(parse(line.as_bytes()), expected, "{line}");
         }
-        assert!(parse(b"qarbiter-release").is_err());
+        for wrong in [
+            "qarbiter-release",
+            "qarbiter-events x",
+            "qarbiter-events cluster",
+            "qarbiter-events since now",
+            "qarbiter-events limit -1",
+        ] {
+            assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_of_events_comes_through() {
+        let everything = Wanted {
+            follow: true,
+            decisions: true,
+            cluster: name("a \"b\\"),
+            after: Some("1a2b-77 ".to_owned()),
+            since_ms: Some(7),
+            limit: Some(0),
+        };
+        for wanted in [Wanted::default(), everything] {
+            assert_eq!(parse(&wanted.command()), Ok(Command::Events(wanted)));
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 pub mod client;
 pub mod command;
+pub mod events;
 pub mod json;
+pub mod lines;
 pub mod render;
 pub mod server;

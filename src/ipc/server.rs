@@ -1,6 +1,7 @@
 //! Answering on the control socket (protocol spec, section 10.1).
 
 use super::command::{Command, CommandError, parse};
+use super::events::{self, Wanted};
 use super::json::{ClusterStatus, Status};
 use super::render::{self, Counts};
 use crate::config::Settings;
@@ -9,7 +10,8 @@ use crate::http::health;
 use crate::journal::Health;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::Shared;
-use crate::telemetry::events;
+use crate::telemetry;
+use crate::telemetry::history;
 use crate::wire::ClusterName;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 /// How long a connection may take to send its line and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,6 +66,7 @@ pub fn bind(settings: &Settings) -> Result<UnixListener, SocketError> {
 /// Answers until the server stops.
 pub async fn run(shared: Arc<Shared>, listener: UnixListener) {
     let connected = Arc::new(AtomicUsize::new(0));
+    let readers = Arc::new(Semaphore::new(events::READERS));
     let stopped = shared.stopped();
     tokio::pin!(stopped);
     loop {
@@ -83,24 +87,49 @@ pub async fn run(shared: Arc<Shared>, listener: UnixListener) {
             continue;
         }
         connected.fetch_add(1, Ordering::Relaxed);
-        let (shared, connected) = (shared.clone(), connected.clone());
+        let (shared, connected, readers) = (shared.clone(), connected.clone(), readers.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(PATIENCE, answer(&shared, stream)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!("control connection: {error}"),
-                Err(_) => tracing::debug!("control connection: took too long"),
-            }
+            let answered = tokio::time::timeout(PATIENCE, answer(&shared, stream)).await;
             connected.fetch_sub(1, Ordering::Relaxed);
+            let ended = match answered {
+                Ok(Ok(Some(reader))) => reader.tell(&shared, &readers).await,
+                Ok(Ok(None)) => Ok(()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(io::Error::other("took too long")),
+            };
+            if let Err(error) = ended {
+                tracing::debug!("control connection: {error}");
+            }
         });
     }
 }
 
-async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> {
+/// Somebody who asked for events.
+struct Reader {
+    stream: UnixStream,
+    wanted: Wanted,
+}
+
+impl Reader {
+    async fn tell(mut self, shared: &Arc<Shared>, readers: &Semaphore) -> io::Result<()> {
+        let Ok(_place) = readers.try_acquire() else {
+            let why = format!("Error\n{} others read events already\n", events::READERS);
+            return self.stream.write_all(why.as_bytes()).await;
+        };
+        events::tell(shared, self.stream, self.wanted).await
+    }
+}
+
+/// Answers a command, or returns whoever is to be told of events.
+async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<Option<Reader>> {
     let live = shared.live();
     let Some(line) = read_line(&mut stream, live.settings.ipc_max_receive).await? else {
-        return Ok(());
+        return Ok(None);
     };
     let command = parse(&line);
+    if let Ok(Command::Events(wanted)) = command {
+        return Ok(Some(Reader { stream, wanted }));
+    }
     let what = what_is_too_long(command.as_ref().ok());
     let result = match command {
         Ok(Command::Health { ready }) => health_report(shared, ready).await,
@@ -129,7 +158,8 @@ async fn answer(shared: &Arc<Shared>, mut stream: UnixStream) -> io::Result<()> 
         stream.write_all(verdict.as_bytes()).await?;
         stream.write_all(&text).await?;
     }
-    stream.shutdown().await
+    stream.shutdown().await?;
+    Ok(None)
 }
 
 /// What the answer to a command is called when it is too long to be made.
@@ -194,8 +224,8 @@ fn carry_out(shared: &Arc<Shared>, command: Command) -> Result<Vec<u8>, CommandE
             Ok(Vec::new())
         }
         Command::JsonStatus => json_status(shared),
-        // Answered where it can wait.
-        Command::Health { .. } => Err(CommandError::Empty),
+        // Answered where they can wait.
+        Command::Health { .. } | Command::Events(_) => Err(CommandError::Empty),
         Command::Release { cluster } => release(shared, &cluster),
     }
 }
@@ -243,7 +273,8 @@ fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
     serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
 }
 
-fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
+/// What an operator should know of the arbiter itself.
+pub(crate) fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
     let mut warnings = Vec::new();
     if matches!(live.tls, TlsState::Waiting) {
         warnings.push(format!(
@@ -263,6 +294,15 @@ fn warnings(shared: &Shared, live: &Live) -> Vec<String> {
                 .to_owned(),
         ),
     }
+    match shared.history.health() {
+        Some(history::Health::Failing(why)) => warnings.push(format!(
+            "what happens is kept in memory only, a restart forgets it: {why}"
+        )),
+        Some(history::Health::Damaged(what)) => {
+            warnings.push(format!("a part of the history is lost: {what}"));
+        }
+        Some(history::Health::Good) | None => {}
+    }
     warnings.extend(shared.guests.warnings());
     warnings
 }
@@ -279,7 +319,7 @@ fn release(shared: &Arc<Shared>, name: &ClusterName) -> Result<Vec<u8>, CommandE
     });
     match result {
         Ok((true, actions)) => {
-            events::report(&actions, "control socket");
+            telemetry::events::report(&actions, "control socket");
             Ok(Vec::new())
         }
         Ok((false, _)) | Err(_) => Err(NONE),

@@ -195,6 +195,11 @@ impl Log {
         self.file.is_none()
     }
 
+    /// Bytes in the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     pub(super) fn is_long(&self) -> bool {
         self.length > self.compact_at
     }

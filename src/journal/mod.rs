@@ -30,7 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use system::System;
-pub use writer::{Health, Journal};
+pub use writer::{Figures, Health, Journal};
 
 /// The heartbeat interval of nodes with default settings, for records that are not there.
 pub const USUAL_HEARTBEAT_MS: u32 = 8000;

@@ -9,10 +9,11 @@ use crate::engine::Grant;
 use crate::wire::ClusterName;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Pause before what could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,11 +34,34 @@ pub enum Health {
     Failing(String),
 }
 
+/// What the journal has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Records that votes wait for.
+    pub pending: u64,
+    /// Attempts to write that failed.
+    pub failures: u64,
+    /// When something was last written, seconds since 1970; 0 if nothing was.
+    pub written_unix: u64,
+    /// Length of the file, bytes.
+    pub bytes: u64,
+}
+
+/// The same while it changes.
+#[derive(Debug, Default)]
+struct Counters {
+    pending: AtomicU64,
+    failures: AtomicU64,
+    written_unix: AtomicU64,
+    bytes: AtomicU64,
+}
+
 /// A handle to the journal; it ends in good order when dropped.
 #[derive(Debug)]
 pub struct Journal {
     orders: Sender<Order>,
     health: Arc<Mutex<Health>>,
+    counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,10 +76,15 @@ impl Journal {
             path: path.clone(),
             error,
         };
-        let disk = Disk::start(orders.clone()).map_err(failed)?;
-        let report = Report(health.clone());
-        if let Some(error) = failure {
-            report.failed(&error, &log);
+        let counters = Arc::new(Counters::default());
+        let disk = Disk::start(orders.clone(), counters.clone()).map_err(failed)?;
+        let report = Report {
+            health: health.clone(),
+            counters: counters.clone(),
+        };
+        match failure {
+            Some(error) => report.failed(&error, &log),
+            None => report.written(&log),
         }
         let writer = Writer {
             log,
@@ -69,6 +98,7 @@ impl Journal {
         Ok(Self {
             orders,
             health,
+            counters,
             thread: Some(thread),
         })
     }
@@ -76,7 +106,12 @@ impl Journal {
     /// Writes a grant down, on the disk itself if it is to be `durable`, and then calls `done` on
     /// the journal's thread. As long as it can't be written it is tried again.
     pub fn record(&self, grant: Grant, durable: bool, done: impl FnOnce() + Send + 'static) {
-        let done: Done = Box::new(done);
+        let counters = self.counters.clone();
+        counters.pending.fetch_add(1, Ordering::Relaxed);
+        let done: Done = Box::new(move || {
+            counters.pending.fetch_sub(1, Ordering::Relaxed);
+            done();
+        });
         // The thread lives as long as this handle.
         let _ = self.orders.send(Order::Record {
             grant,
@@ -97,6 +132,24 @@ impl Journal {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl Journal {
+    /// What it has done so far.
+    pub fn figures(&self) -> Figures {
+        let Counters {
+            pending,
+            failures,
+            written_unix,
+            bytes,
+        } = &*self.counters;
+        Figures {
+            pending: pending.load(Ordering::Relaxed),
+            failures: failures.load(Ordering::Relaxed),
+            written_unix: written_unix.load(Ordering::Relaxed),
+            bytes: bytes.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -158,7 +211,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return true,
             }
         }
-        self.health.good();
+        self.health.written(&self.log);
         let ending = is_end(&batch);
         let mut durable = Vec::new();
         for order in batch {
@@ -194,7 +247,7 @@ impl Writer {
             return;
         }
         match self.log.rewrite() {
-            Ok(()) => self.health.good(),
+            Ok(()) => self.health.written(&self.log),
             Err(error) => self.health.failed(&error, &self.log),
         }
     }
@@ -202,22 +255,30 @@ impl Writer {
 
 /// Where the health is noted.
 #[derive(Clone)]
-struct Report(Arc<Mutex<Health>>);
+struct Report {
+    health: Arc<Mutex<Health>>,
+    counters: Arc<Counters>,
+}
 
 impl Report {
     fn failed(&self, error: &io::Error, log: &Log) {
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
         self.set(Health::Failing(format!(
             "{}: {error}",
             log.path().display()
         )));
     }
 
-    fn good(&self) {
+    fn written(&self, log: &Log) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        self.counters.written_unix.store(now, Ordering::Relaxed);
+        self.counters.bytes.store(log.length(), Ordering::Relaxed);
         self.set(Health::Good);
     }
 
     fn set(&self, health: Health) {
-        let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if *present == health {
             return;
         }
@@ -245,11 +306,11 @@ struct Follow {
 }
 
 impl Disk {
-    fn start(writer: Sender<Order>) -> io::Result<Self> {
+    fn start(writer: Sender<Order>, counters: Arc<Counters>) -> io::Result<Self> {
         let (files, receiver) = channel();
         let thread = thread::Builder::new()
             .name("journal-disk".to_owned())
-            .spawn(move || Self::run(&receiver, &writer))?;
+            .spawn(move || Self::run(&receiver, &writer, &counters))?;
         Ok(Self {
             files: Some(files),
             thread: Some(thread),
@@ -263,7 +324,7 @@ impl Disk {
         }
     }
 
-    fn run(files: &Receiver<Follow>, writer: &Sender<Order>) {
+    fn run(files: &Receiver<Follow>, writer: &Sender<Order>, counters: &Counters) {
         while let Ok(mut follow) = files.recv() {
             let by = Instant::now() + LEISURE;
             // More may come, as long as nobody waits.
@@ -282,6 +343,7 @@ impl Disk {
             match follow.file.sync_data() {
                 Ok(()) => follow.waiting.into_iter().for_each(|done| done()),
                 Err(error) => {
+                    counters.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(
                         "the disk did not take what was written to the journal: {error}"
                     );

@@ -2,11 +2,13 @@
 //! which come to their end.
 
 use super::lock;
+use crate::pki::ends::{End, ends};
 use crate::pki::expiry;
 use crate::pki::facts::Moment;
 use crate::pki::inventory::Role;
 use crate::pki::revoked::Revoked;
 use crate::pki::seen::{Seen, Sighting, Unwritten};
+use crate::wire::ClusterName;
 use rustls::pki_types::CertificateDer;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,6 +21,7 @@ pub struct Guests {
     seen: Mutex<Option<Seen>>,
     warn_days: AtomicU32,
     endings: Mutex<Vec<expiry::Warning>>,
+    issued: Mutex<Arc<[End]>>,
 }
 
 impl Guests {
@@ -70,6 +73,14 @@ impl Guests {
         seen.as_ref().map(Seen::to_sorted).unwrap_or_default()
     }
 
+    /// Those that were seen of a cluster.
+    pub fn sightings_of(&self, cluster: &ClusterName) -> Vec<Sighting> {
+        let name = String::from_utf8_lossy(cluster.as_bytes());
+        let seen = lock(&self.seen);
+        let of = |seen: &Seen| seen.of(&name).cloned().collect();
+        seen.as_ref().map(of).unwrap_or_default()
+    }
+
     /// What is to be written down now: at most once an hour, or because the arbiter stops. The
     /// connections with these serial numbers are still there.
     pub fn unwritten<'a>(
@@ -88,6 +99,23 @@ impl Guests {
         } else {
             seen.due(now)
         }
+    }
+
+    /// Goes on with these certificates that were issued to clusters.
+    pub fn set_issued(&self, issued: Arc<[End]>) {
+        *lock(&self.issued) = issued;
+    }
+
+    /// When the certificates end that clusters depend on: of each cluster, the first one.
+    pub fn cluster_ends(&self) -> Vec<(String, Moment)> {
+        let issued = lock(&self.issued).clone();
+        let seen = lock(&self.seen);
+        let seen = seen.as_ref().map(Seen::ends).unwrap_or_default();
+        let now = Moment::from(SystemTime::now());
+        let revoked = self.revoked.read();
+        let revoked = revoked.unwrap_or_else(PoisonError::into_inner).clone();
+        let all = issued.iter().chain(&seen);
+        ends(all, |serial| revoked.contains(serial.as_bytes()), now)
     }
 
     /// Certificates that should be renewed, in words.

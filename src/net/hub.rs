@@ -3,8 +3,8 @@
 use super::outbox::{Closing, MAX_WITHHELD, Outbox};
 use super::{Clock, lock};
 use crate::config::ClusterPolicies;
-use crate::engine::{Action, Cluster, ConnId, Grant, LostHolder, Time};
-use crate::journal::{Health, Journal, Restored, USUAL_HEARTBEAT_MS};
+use crate::engine::{Action, Cluster, ConnId, Event, Grant, LostHolder, Time};
+use crate::journal::{Figures, Health, Journal, Restored, USUAL_HEARTBEAT_MS};
 use crate::telemetry;
 use crate::telemetry::observer::{Observer, Seen};
 use crate::wire::{Algorithm, ClusterName, Message};
@@ -71,6 +71,16 @@ struct Held {
     /// Number of the record, of all that this hub made.
     record: u64,
     actions: VecDeque<Action>,
+    votes: Vec<HeldVote>,
+}
+
+/// A vote among them that is news to its node.
+#[derive(Debug)]
+struct HeldVote {
+    /// How many further records are before it.
+    records: usize,
+    /// When the report came that it is the answer to.
+    asked_at: Time,
 }
 
 /// A task that wakes a cluster up, and when.
@@ -142,6 +152,11 @@ impl Hub {
     /// Whether what happens is written down, and can be.
     pub fn journal_health(&self) -> Option<Health> {
         lock(&self.journal).as_ref().map(Journal::health)
+    }
+
+    /// What the journal has done so far, if there is one.
+    pub fn journal_figures(&self) -> Option<Figures> {
+        lock(&self.journal).as_ref().map(Journal::figures)
     }
 
     /// Ends the journal in good order. What is decided afterwards is not written down any more.
@@ -338,7 +353,12 @@ impl Hub {
         let mut rest = Vec::new();
         for action in actions {
             match action {
-                Action::Event(_) | Action::StartTls { .. } => rest.push(action),
+                Action::Event(_) | Action::StartTls { .. } => {
+                    if matches!(action, Action::Event(Event::Told { .. })) {
+                        self.time_vote(guarded);
+                    }
+                    rest.push(action);
+                }
                 // Whoever has not joined is told nothing that depends on a grant.
                 Action::Send { to: conn, .. } | Action::Close { conn, .. }
                     if guarded.outbox(conn).is_none() =>
@@ -365,6 +385,26 @@ impl Hub {
         rest
     }
 
+    /// Notes how long a vote took that leaves now, or that it waits like all that comes now.
+    fn time_vote(&self, guarded: &mut Guarded) {
+        let asked_at = Observer::asked_at(&guarded.cluster, &guarded.seen);
+        match &mut guarded.held {
+            None => self.vote_leaves(asked_at),
+            // A vote that finds no room there does not leave either.
+            Some(held) if held.votes.len() > held.actions.len() => {}
+            Some(held) => {
+                let is_record = |action: &&Action| matches!(action, Action::Record(_));
+                let records = held.actions.iter().filter(is_record).count();
+                held.votes.push(HeldVote { records, asked_at });
+            }
+        }
+    }
+
+    fn vote_leaves(&self, asked_at: Time) {
+        let latency = self.clock.now().since(asked_at);
+        self.observer.metrics.vote_left(latency);
+    }
+
     fn record(self: &Arc<Self>, guarded: &mut Guarded, grant: Grant) {
         let policy = *guarded.cluster.policy();
         let journal = lock(&self.journal);
@@ -380,6 +420,7 @@ impl Hub {
         guarded.held = Some(Held {
             record,
             actions: VecDeque::new(),
+            votes: Vec::new(),
         });
         let (hub, name) = (Arc::downgrade(self), grant.cluster.clone());
         journal.record(grant, durable, move || {
@@ -401,9 +442,16 @@ impl Hub {
         {
             return;
         }
-        let held = guarded.held.take().map(|held| held.actions);
-        let held = held.unwrap_or_default().into();
-        let rest = self.deliver(&mut guarded, held, Outbox::push_withheld);
+        let Some(held) = guarded.held.take() else {
+            return;
+        };
+        let rest = self.deliver(&mut guarded, held.actions.into(), Outbox::push_withheld);
+        for vote in held.votes {
+            match (vote.records.checked_sub(1), &mut guarded.held) {
+                (Some(records), Some(next)) => next.votes.push(HeldVote { records, ..vote }),
+                _ => self.vote_leaves(vote.asked_at),
+            }
+        }
         drop(guarded);
         telemetry::events::report(&rest, "");
     }

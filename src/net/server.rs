@@ -10,6 +10,7 @@ use super::{listener, lock};
 use crate::engine::ConnId;
 use crate::pki::seen::Unwritten;
 use crate::telemetry::events;
+use crate::telemetry::history::{History, Limits};
 use crate::telemetry::metrics::Refusal;
 use crate::tls::serial_number;
 use rustls::pki_types::CertificateDer;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub handshakes: HandshakePool,
     /// The certificates of nodes.
     pub guests: Arc<Guests>,
+    /// What happened.
+    pub history: Arc<History>,
     live: Present,
     connections: Mutex<HashMap<ConnId, Link>>,
     pending: Arc<AtomicUsize>,
@@ -63,10 +66,12 @@ impl Drop for PendingSlot {
 impl Shared {
     /// The state of a server that nobody is connected to.
     pub fn new(live: Live, hub: Arc<Hub>, guests: Arc<Guests>) -> Arc<Self> {
+        let limits = Limits::with_files(live.settings.history.max_size);
         Arc::new(Self {
             hub,
             handshakes: HandshakePool::new(),
             guests,
+            history: Arc::new(History::new(limits)),
             live: Present::new(live),
             connections: Mutex::default(),
             pending: Arc::default(),

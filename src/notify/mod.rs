@@ -30,7 +30,6 @@ pub use settings::AlertSettings;
 pub use trial::{Tried, try_all};
 
 use crate::net::server::Shared;
-use crate::telemetry::history::History;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -56,7 +55,7 @@ impl Notifier {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub fn start(shared: Arc<Shared>, history: Arc<History>, grace: Duration) -> io::Result<Self> {
+    pub fn start(shared: Arc<Shared>, grace: Duration) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(WAITING)
@@ -65,7 +64,7 @@ impl Notifier {
             .name("alerts".to_owned())
             .spawn(move || {
                 crate::http::yield_to_votes();
-                runtime.block_on(watch::run(shared, history, grace));
+                runtime.block_on(watch::run(shared, grace));
                 runtime.shutdown_timeout(Duration::from_millis(100));
             })?;
         Ok(Self { thread })

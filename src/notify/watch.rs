@@ -13,7 +13,7 @@ use crate::pki::expiry::{self, Warning};
 use crate::pki::facts::{Facts, Moment};
 use crate::pki::inventory::Role;
 use crate::proto::v1;
-use crate::telemetry::history::{History, unix_ms};
+use crate::telemetry::history::unix_ms;
 use crate::wire::ClusterName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -36,8 +36,10 @@ const PAGE: usize = 500;
 const URGENT_DAYS: i64 = 14;
 
 /// Watches until the server stops, then lets the hooks finish.
-pub(super) async fn run(shared: Arc<Shared>, history: Arc<History>, grace: Duration) {
-    let mut watcher = Watcher::new(shared.clone(), history.clone(), grace);
+pub(super) async fn run(shared: Arc<Shared>, grace: Duration) {
+    // Events get their numbers behind those of former processes.
+    shared.history.loaded().await;
+    let mut watcher = Watcher::new(shared.clone(), grace);
     watcher.take_settings();
     let version = env!("CARGO_PKG_VERSION");
     watcher.note(
@@ -45,7 +47,7 @@ pub(super) async fn run(shared: Arc<Shared>, history: Arc<History>, grace: Durat
         Severity::Info,
         &format!("qarbiter {version} started"),
     );
-    let mut changes = history.changes();
+    let mut changes = shared.history.changes();
     loop {
         let pause = watcher.pause();
         tokio::select! {
@@ -73,7 +75,6 @@ pub(super) async fn run(shared: Arc<Shared>, history: Arc<History>, grace: Durat
 
 struct Watcher {
     shared: Arc<Shared>,
-    history: Arc<History>,
     grace: Duration,
     live: Option<Arc<Live>>,
     settings: AlertSettings,
@@ -95,14 +96,14 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(shared: Arc<Shared>, history: Arc<History>, grace: Duration) -> Self {
+    fn new(shared: Arc<Shared>, grace: Duration) -> Self {
         let settings = AlertSettings::default();
         Self {
             deriver: Deriver::new(rules(&settings, grace)),
             arbiter: String::new(),
             hooks: Vec::new(),
             begin: Instant::now(),
-            cursor: history.last_event(),
+            cursor: shared.history.last_event(),
             restless: HashSet::new(),
             names: HashMap::new(),
             swept: None,
@@ -110,7 +111,6 @@ impl Watcher {
             last: 0,
             live: None,
             shared,
-            history,
             grace,
             settings,
         }
@@ -177,7 +177,7 @@ impl Watcher {
             // Begins as after a start.
             self.deriver = Deriver::new(rules);
             self.begin = Instant::now();
-            self.cursor = self.history.last_event();
+            self.cursor = self.shared.history.last_event();
             self.swept = None;
         }
     }
@@ -211,7 +211,7 @@ impl Watcher {
 
     fn read_events(&mut self) {
         loop {
-            let page = self.history.events(self.cursor, None, PAGE);
+            let page = self.shared.history.events(self.cursor, None, PAGE);
             self.cursor = page.cursor;
             if page.gap {
                 self.swept = None;

@@ -19,6 +19,7 @@ pub mod bundle;
 pub mod ca;
 pub mod csr;
 pub(crate) mod dir;
+pub mod ends;
 pub mod expiry;
 pub mod facts;
 pub mod inventory;

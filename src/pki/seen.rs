@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ca::{CLOCK_FLOOR, CaError};
 use super::dir::{DirError, IdentityDir};
+use super::ends::End;
 use super::facts::{Facts, Fingerprint, Moment, Serial};
 
 /// Name of the file in the daemon's data directory.
@@ -113,6 +114,20 @@ impl Seen {
         let mut all: Vec<_> = self.by_serial.values().cloned().collect();
         all.sort_by(|a, b| a.facts.serial.cmp(&b.facts.serial));
         all
+    }
+
+    /// Those with this common name, which for a node's certificate is its cluster's name.
+    pub fn of(&self, name: &str) -> impl Iterator<Item = &Sighting> {
+        let all = self.by_serial.values();
+        all.filter(move |sighting| sighting.facts.name == name)
+    }
+
+    /// When they end and were seen last, in no order.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        let all = self.by_serial.values();
+        all.map(|sighting| End::new(&sighting.facts, Some(sighting.last)))
+            .collect()
     }
 
     /// Notes a certificate that was accepted in a handshake. Returns what it says if it was never

@@ -24,6 +24,30 @@ const LATENCY: [f64; 14] = [
 /// Error codes of the protocol (protocol spec, section 2.3); another number counts as the next.
 const CODES: u16 = 20;
 
+/// Why TLS handshakes fail, see [`tls_name`].
+const TLS_FAILURES: [&str; 17] = [
+    "not_tls",
+    "too_much",
+    "no_certificate",
+    "certificate_expired",
+    "certificate_not_yet_valid",
+    "unknown_ca",
+    "foreign_ca",
+    "key_not_proven",
+    "wrong_purpose",
+    "certificate_revoked",
+    "certificate_refused",
+    "old_version",
+    "nothing_in_common",
+    "peer_gave_up",
+    "tampered",
+    "interrupted",
+    "other",
+];
+
+/// Why HTTP connections and requests are turned away, see [`Metrics::http_refused`].
+const HTTP_REFUSALS: [&str; 6] = ["busy", "connections", "host", "slow_reader", "tls", "token"];
+
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -66,8 +90,7 @@ pub struct Metrics {
     pub received: IntCounter,
     /// Bytes sent on the vote port.
     pub sent: IntCounter,
-    /// From the last report of a cluster to a vote.
-    pub latency: Histogram,
+    latency: Histogram,
     /// The vote moved between partitions that have no node in common.
     pub handovers: IntCounter,
     /// Records that were not kept, because the status thread could not keep up.
@@ -140,7 +163,8 @@ impl Metrics {
         };
         let latency = HistogramOpts::new(
             "qarbiter_decision_latency_seconds",
-            "From the last report of a cluster's nodes to a vote, times of waiting included.",
+            "From the last report of a cluster's nodes until a vote that is news leaves, with all \
+             waiting: for leases, for confirmations, for the journal.",
         );
         let build = make.put(IntGaugeVec::new(
             Opts::new("qarbiter_build_info", "The program."),
@@ -254,13 +278,17 @@ impl Metrics {
                 self.decisions.with_label_values(&labels);
             }
         }
-        for reason in [
-            "other",
-            "no_certificate",
-            "unknown_ca",
-            "certificate_expired",
-        ] {
+        for reason in TLS_FAILURES {
             self.handshake_failures.with_label_values(&[reason]);
+        }
+        for reason in ["closed_by_node", "network", "silent", "tls"] {
+            self.closed.with_label_values(&[reason]);
+        }
+        for reason in HTTP_REFUSALS {
+            self.http_refused.with_label_values(&[reason]);
+        }
+        for class in ["2xx", "4xx", "5xx"] {
+            self.http_responses.with_label_values(&[class]);
         }
     }
 
@@ -322,9 +350,13 @@ impl Metrics {
         self.decisions.with_label_values(&labels).inc();
     }
 
-    /// A node was told something new, so long after the last report of its cluster.
-    pub fn told(&self, verdict: Verdict, latency: Duration) {
+    /// Something new was decided for a node.
+    pub fn told(&self, verdict: Verdict) {
         self.told.with_label_values(&[verdict_name(verdict)]).inc();
+    }
+
+    /// Something new leaves for a node, so long after the last report of its cluster.
+    pub fn vote_left(&self, latency: Duration) {
         self.latency.observe(latency.as_secs_f64());
     }
 

@@ -116,6 +116,13 @@ impl Observer {
         }
     }
 
+    /// When something was last reported that a vote could be the answer to: what a node sees, or
+    /// that a node is gone.
+    pub fn asked_at(cluster: &Cluster, seen: &Seen) -> Time {
+        let report = cluster.last_report().unwrap_or(Time::ZERO);
+        report.max(seen.left_at)
+    }
+
     /// Looks at what a connection without a cluster is about to do.
     pub fn stranger(&self, actions: &[Action]) {
         for action in actions {
@@ -137,9 +144,7 @@ impl Observer {
                 }
             }
             Event::Told { verdict, .. } => {
-                let report = cluster.last_report().unwrap_or(Time::ZERO);
-                let latency = now().since(report.max(seen.left_at));
-                self.metrics.told(*verdict, latency);
+                self.metrics.told(*verdict);
                 if !cluster.has_one_decision() {
                     self.decided_alone(cluster, event, now);
                 }

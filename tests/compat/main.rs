@@ -6,6 +6,7 @@
 //! | variable | effect |
 //! |---|---|
 //! | `QNETD_UNDER_TEST=theirs`, `ours`, `both` | which servers; default `both`. One server alone is checked against the expectations that every scenario carries |
+//! | `QARBITER_TEST_SERVER=path` | our program, instead of this package's |
 //! | `COMPAT_FILTER=text` | only scenarios whose name contains the text |
 //! | `COMPAT_SHOW=1` | prints all transcripts, with `-- --nocapture` |
 //! | `COMPAT_RANDOM=n` | plays n random sessions and n series of random messages on top; only with both servers |

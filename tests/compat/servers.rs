@@ -16,6 +16,12 @@ use crate::script::{Scenario, Side};
 const THEIRS: &str = "/usr/bin/corosync-qnetd";
 const THEIR_CERTUTIL: &str = "/usr/bin/corosync-qnetd-certutil";
 
+/// The program that is ours: this package's, or the one that `QARBITER_TEST_SERVER` names.
+fn ours() -> PathBuf {
+    let named = std::env::var_os("QARBITER_TEST_SERVER");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_qarbiter").into(), PathBuf::from)
+}
+
 /// A running server; ends with the last scenario that uses it.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
@@ -131,7 +137,7 @@ impl Fleet {
         };
         if side == Side::Ours {
             for link in [&program, &certutil] {
-                std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_qarbiter"), link).expect("symlink");
+                std::os::unix::fs::symlink(ours(), link).expect("symlink");
             }
         }
         assert!(

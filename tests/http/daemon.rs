@@ -1,9 +1,11 @@
 //! HTTP of the real program.
 
 use crate::lab::{Answer, PATIENCE, head};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -23,17 +25,22 @@ fn free() -> SocketAddr {
 
 impl Daemon {
     fn spawn(http: SocketAddr) -> Self {
+        Self::with(http, |_, _| {})
+    }
+
+    fn with(http: SocketAddr, change: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let votes = free();
-        let child = Command::new(env!("CARGO_BIN_EXE_qarbiter"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qarbiter"));
+        command
             .args(["serve", "--listen", "127.0.0.1", "--state-dir"])
             .arg(dir.path())
             .args(["--port", &votes.port().to_string()])
             .env("QARBITER_HTTP_ADDRESS", http.to_string())
             .stdout(File::create(dir.path().join("out")).unwrap())
-            .stderr(File::create(dir.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(dir.path().join("log")).unwrap());
+        change(&mut command, dir.path());
+        let child = command.spawn().unwrap();
         Self {
             child,
             votes,
@@ -48,10 +55,35 @@ impl Daemon {
 
     /// Asks until there is an answer.
     fn get(&self, path: &str) -> Answer {
+        self.ask(path, &[])
+    }
+
+    /// The status with this token.
+    fn opens(&self, token: &str) -> u16 {
+        let value = format!("Bearer {token}");
+        let headers = [("Authorization", value.as_str())];
+        self.ask("/metrics", &headers).status
+    }
+
+    /// Asks for settings to be read again, and waits until the log says so.
+    fn reload(&self, outcome: &str) {
+        let said = || self.log().matches(outcome).count();
+        let before = said();
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+        let begin = Instant::now();
+        while said() == before {
+            assert!(begin.elapsed() < PATIENCE, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let begin = Instant::now();
         loop {
             if let Ok(mut stream) = TcpStream::connect(self.http) {
-                stream.write_all(head("GET", path, &[]).as_bytes()).unwrap();
+                stream
+                    .write_all(head("GET", path, headers).as_bytes())
+                    .unwrap();
                 return Answer::read(stream);
             }
             assert!(begin.elapsed() < PATIENCE, "{}", self.log());
@@ -125,4 +157,25 @@ fn an_address_that_was_asked_for_must_be_had() {
         "{}",
         daemon.log()
     );
+}
+
+#[test]
+fn a_changed_token_counts_from_the_next_reload_on() {
+    let (old, new) = ("old-0123456789abcdef", "new-0123456789abcdef");
+    let daemon = Daemon::with(free(), |command, dir| {
+        let file = dir.join("token");
+        std::fs::write(&file, old).unwrap();
+        command.env("QARBITER_HTTP_READ_TOKEN_FILE", file);
+    });
+    let file = daemon.dir.path().join("token");
+    assert_eq!((daemon.opens(old), daemon.opens(new)), (200, 401));
+    std::fs::write(&file, new).unwrap();
+    assert_eq!((daemon.opens(old), daemon.opens(new)), (200, 401));
+    daemon.reload("were read again");
+    assert_eq!((daemon.opens(old), daemon.opens(new)), (401, 200));
+    // What can't be used changes nothing, and opens nothing.
+    std::fs::write(&file, "short").unwrap();
+    daemon.reload("the former settings stay in force");
+    assert_eq!((daemon.opens("short"), daemon.opens(new)), (401, 200));
+    assert!(!daemon.log().contains(new), "{}", daemon.log());
 }

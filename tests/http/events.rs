@@ -126,8 +126,14 @@ fn a_reader_goes_on_where_it_was() {
     assert_eq!(rest["events"][0]["id"], ids[3]);
     assert_eq!(rest["events"].as_array().unwrap().len(), 2);
 
-    // An id of an earlier run: everything that is known follows.
+    // An id of a run that is not known: everything that is known follows.
+    let list = arbiter.json("/api/v1/events?after=1a2b-77");
+    assert_eq!(
+        (&list["gap"], &list["events"][0]["id"]),
+        (&true.into(), &ids[0].into())
+    );
     let mut late = Reader::open(&arbiter, "/api/v1/events", &[("Last-Event-ID", "1a2b-77")]);
+    assert_eq!(late.next().kind, "gap");
     assert_eq!(late.next().id, ids[0]);
     for wrong in ["x", "1-", "-"] {
         let answer = arbiter.get(&format!("/api/v1/events?after={wrong}"));

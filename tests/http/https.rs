@@ -22,7 +22,18 @@ fn openssl(dir: &Path, arguments: &str) {
     );
 }
 
-fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpStream> {
+/// Makes cert.pem and key.pem for localhost.
+pub(crate) fn make_certificate(dir: &Path) {
+    openssl(
+        dir,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem \
+         -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+         -addext basicConstraints=critical,CA:FALSE",
+    );
+}
+
+/// Of a client that trusts cert.pem.
+pub(crate) fn client_config(dir: &Path) -> Arc<ClientConfig> {
     let text = std::fs::read(dir.join("cert.pem")).unwrap();
     let certificate = CertificateDer::from(pem::parse(text).unwrap().into_contents());
     let mut roots = RootCertStore::empty();
@@ -30,20 +41,43 @@ fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpSt
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Arc::new(config)
+}
+
+fn connect(arbiter: &Arbiter, dir: &Path) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let connection = ClientConnection::new(client_config(dir), name).unwrap();
     StreamOwned::new(connection, arbiter.connect())
+}
+
+#[test]
+fn a_renewed_certificate_is_used_after_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let former = tempfile::tempdir().unwrap();
+    make_certificate(dir.path());
+    std::fs::copy(dir.path().join("cert.pem"), former.path().join("cert.pem")).unwrap();
+    let mut settings = None;
+    let arbiter = Arbiter::with(|http| {
+        http.certificate = Some(dir.path().join("cert.pem"));
+        http.key = Some(dir.path().join("key.pem"));
+        settings = Some(http.clone());
+    });
+    let is_shown = |trusted: &Path| {
+        let mut stream = connect(&arbiter, trusted);
+        stream
+            .write_all(head("GET", "/healthz", &[]).as_bytes())
+            .is_ok()
+    };
+    make_certificate(dir.path());
+    assert!(is_shown(former.path()) && !is_shown(dir.path()));
+    arbiter.keys().reload(&settings.unwrap()).unwrap();
+    assert!(is_shown(dir.path()) && !is_shown(former.path()));
 }
 
 #[test]
 fn everything_works_over_tls() {
     let dir = tempfile::tempdir().unwrap();
-    openssl(
-        dir.path(),
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem \
-         -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-         -addext basicConstraints=critical,CA:FALSE",
-    );
+    make_certificate(dir.path());
     let arbiter = Arbiter::with(|http| {
         http.certificate = Some(dir.path().join("cert.pem"));
         http.key = Some(dir.path().join("key.pem"));

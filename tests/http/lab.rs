@@ -35,10 +35,17 @@ impl Arbiter {
         Self::with(|_| {})
     }
 
+    /// What reads tokens and certificate again.
+    pub(crate) fn keys(&self) -> qarbiter::http::Keys {
+        self.sidecar.as_ref().unwrap().keys()
+    }
+
     pub(crate) fn with(change: impl FnOnce(&mut HttpSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.session.tls = TlsSupport::Unsupported;
+        // The nodes here send no heartbeats while a test looks at something else.
+        settings.session.dpd_coefficient = None;
         settings.socket = dir.path().join("sock");
         let mut http = HttpSettings {
             listen: HttpAddress::At((Ipv4Addr::LOCALHOST, 0).into()),

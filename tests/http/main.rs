@@ -21,3 +21,4 @@ mod metrics;
 mod openapi;
 mod scale;
 mod security;
+mod storms;

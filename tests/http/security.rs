@@ -30,8 +30,8 @@ fn tokens_open_what_they_are_for() {
     });
     let _nodes = arbiter.pair(b"a");
     for path in [
-        "/",
         "/metrics",
+        "/api/v1/overview",
         "/api/v1/clusters",
         "/api/v1/events",
         "/nothing",
@@ -48,7 +48,7 @@ fn tokens_open_what_they_are_for() {
         assert_eq!(status(&arbiter, "GET", path, READ), expected, "{path}");
         assert_eq!(status(&arbiter, "GET", path, ADMIN), expected, "{path}");
     }
-    for open in ["/healthz", "/readyz"] {
+    for open in ["/", "/healthz", "/readyz"] {
         assert_eq!(arbiter.get(open).status, 200, "{open}");
     }
     let release = "/api/v1/clusters/a/release";
@@ -137,7 +137,7 @@ fn a_page_of_somebody_else_can_t_read_through_a_browser() {
     for host in ["localhost:8403", "127.0.0.1", "[::1]:8403"] {
         let answer = arbiter.ask(
             "GET",
-            "/",
+            "/api/v1/clusters",
             &[("Host", host), ("Origin", "http://evil.example")],
         );
         assert_eq!(answer.status, 200, "{host}");

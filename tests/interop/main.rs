@@ -5,7 +5,7 @@
 //! kernel removes all of it when a test ends, fails, or is killed.
 //!
 //! `QNETD_UNDER_TEST` chooses the server: `ours` (the default, this package's binary) or `theirs` (Debian's
-//! `corosync-qnetd`). Needs root, and the Debian packages `corosync`, `corosync-qdevice`, `libnss3-tools`, `openssl`,
+//! `corosync-qnetd`); `QARBITER_TEST_SERVER` names another program to be ours. Needs root, and the Debian packages `corosync`, `corosync-qdevice`, `libnss3-tools`, `openssl`,
 //! `iproute2` and `util-linux`; `theirs` needs `corosync-qnetd` too. A missing one fails the test and is named.
 //!
 //! ```text

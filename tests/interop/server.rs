@@ -29,6 +29,13 @@ impl Flavour {
     }
 }
 
+/// The program that is ours: this package's, or the one that `QARBITER_TEST_SERVER` names, such as one for another
+/// machine behind an emulator.
+fn ours() -> PathBuf {
+    let named = std::env::var_os("QARBITER_TEST_SERVER");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_qarbiter").into(), PathBuf::from)
+}
+
 /// The two programs of the server under test.
 pub(crate) struct Server {
     flavour: Flavour,
@@ -45,7 +52,7 @@ impl Server {
                 let links = scratch.join("bin");
                 std::fs::create_dir(&links).unwrap();
                 for name in ["corosync-qnetd", "corosync-qnetd-certutil"] {
-                    symlink(env!("CARGO_BIN_EXE_qarbiter"), links.join(name)).unwrap();
+                    symlink(ours(), links.join(name)).unwrap();
                 }
                 links
             }

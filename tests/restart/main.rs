@@ -14,5 +14,6 @@ mod lab;
 #[path = "../cli/nodes.rs"]
 mod nodes;
 
+mod events;
 mod full_disk;
 mod holders;

@@ -111,11 +111,8 @@ fn what_needs_a_restart() {
         "control.group",
         "control.backlog",
         "http.address",
-        "http.certificate",
-        "http.key",
-        "http.read_token_file",
-        "http.admin_token_file",
         "http.max_connections",
+        "history.max_size",
         "paths.data_dir",
         "paths.lock_file",
     ];

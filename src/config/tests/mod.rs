@@ -63,6 +63,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("alerts.name", r#""here""#, "1"),
     ("alerts.absent_minutes", "0", "-1"),
     ("alerts.settle", "0", "600001"),
+    ("history.max_size", "256", "257"),
     ("paths.data_dir", r#""/x/data""#, "1"),
     ("paths.lock_file", r#""/x/pid""#, "1"),
     ("log.level", r#""debug""#, r#""loud""#),

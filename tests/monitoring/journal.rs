@@ -1,0 +1,115 @@
+//! A journal that can't be written shows in the metrics, and so does the time that votes wait.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use qarbiter::client::Node;
+use qarbiter::wire::NodeId;
+
+use crate::daemon::Lab;
+use crate::nodes::{Cluster, PATIENCE, in_time, ring};
+use crate::web::get_here;
+
+/// How long the disk is full after it was noticed.
+const FULL: Duration = Duration::from_millis(1500);
+
+/// A small file system at a place, until dropped.
+struct SmallDisk<'a>(&'a Lab);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(lab: &'a Lab) -> Self {
+        std::fs::create_dir(lab.state()).unwrap();
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(lab.state())
+            .status();
+        assert!(done.unwrap().success(), "root may mount a tmpfs");
+        Self(lab)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        // What still uses it goes first; a test that failed should say why it did.
+        let _done = Command::new("umount")
+            .arg("-l")
+            .arg(self.0.state())
+            .status();
+    }
+}
+
+fn value(http: SocketAddr, name: &str) -> f64 {
+    let text = get_here(http, "/metrics");
+    let of_it = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    let found = text.lines().find_map(of_it);
+    found.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// Both nodes are in a new membership. Whether the journal could be written for it.
+async fn changes(nodes: &mut [Node], seq: u64, http: SocketAddr) -> bool {
+    for node in nodes.iter_mut() {
+        let seen = node.see(ring(1, seq), &[NodeId(1), NodeId(2)]);
+        in_time(seen).await.unwrap();
+    }
+    for node in nodes.iter_mut() {
+        in_time(node.heartbeat()).await.unwrap();
+    }
+    value(http, "qarbiter_journal_up") == 1.0
+}
+
+#[tokio::test]
+async fn a_full_disk_and_what_votes_wait_for_it_are_counted() {
+    let lab = Lab::new();
+    let _disk = SmallDisk::mount(&lab);
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let http = free.local_addr().unwrap();
+    drop(free);
+    let mut serve = lab.serve(&["-s", "off"]);
+    serve.env("QARBITER_HTTP_ADDRESS", http.to_string());
+    let arbiter = lab.start(&serve);
+    let mut nodes = Cluster::new(arbiter.address, "Alpha", &[1, 2])
+        .whole()
+        .await;
+    assert_eq!(value(http, "qarbiter_journal_up"), 1.0);
+    assert_eq!(value(http, "qarbiter_journal_failures_total"), 0.0);
+    assert_eq!(value(http, "qarbiter_journal_pending_records"), 0.0);
+    assert!(value(http, "qarbiter_journal_size_bytes") > 20.0);
+    let written = value(http, "qarbiter_journal_last_write_timestamp_seconds");
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((now - 30.0..=now).contains(&written), "{written}, {now}");
+
+    let filler = lab.state().join("filler");
+    let full = std::fs::write(&filler, vec![0; 128 * 1024]);
+    assert!(full.is_err(), "the disk is not small");
+    let mut seq = 2;
+    while changes(&mut nodes, seq, http).await {
+        seq += 1;
+        assert!(seq < 500, "the journal is never refused anything");
+    }
+    assert!(value(http, "qarbiter_journal_failures_total") >= 1.0);
+    assert!(value(http, "qarbiter_journal_pending_records") >= 1.0);
+    let waited = |http| value(http, "qarbiter_decision_latency_seconds_sum");
+    let before = waited(http);
+    let begin = Instant::now();
+    while begin.elapsed() < FULL {
+        for node in &mut nodes {
+            in_time(node.heartbeat()).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(waited(http), before, "a vote that waits has not left");
+
+    std::fs::remove_file(&filler).unwrap();
+    let begin = Instant::now();
+    while value(http, "qarbiter_journal_pending_records") > 0.0 {
+        assert!(begin.elapsed() < PATIENCE, "{}", arbiter.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The count goes down before what waited is let go.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(value(http, "qarbiter_journal_up"), 1.0);
+    // Both nodes have waited.
+    let grown = waited(http) - before;
+    assert!(grown >= 2.0 * FULL.as_secs_f64(), "{grown}");
+}

@@ -1,0 +1,166 @@
+//! What the page says about clusters and about the arbiter.
+
+use crate::browser::Browser;
+use crate::lab::Arbiter;
+
+/// Opens the page and waits for its first content.
+pub(crate) fn page(arbiter: &Arbiter) -> Browser {
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/", arbiter.http));
+    browser.until("!document.getElementById('main').hidden");
+    browser
+}
+
+/// Nothing that the browser complains of.
+pub(crate) fn assert_calm(browser: &Browser) {
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn a_whole_cluster_and_the_arbiter_are_explained() {
+    let arbiter = Arbiter::start();
+    let _nodes = arbiter.pair(b"site-berlin");
+    let browser = page(&arbiter);
+    let row = browser.texts("#list > li").concat();
+    assert!(row.contains("OK"), "{row}");
+    let sentence = "site-berlin: both nodes connected; if one dies the other keeps running";
+    assert!(row.replace('\n', "").contains(sentence), "{row}");
+    assert!(row.contains("2/2"), "{row}");
+    let own = browser.texts("#arbiter").concat();
+    for said in [
+        "version 0.",
+        "TLS unsupported",
+        "journal none",
+        "2 connections",
+        "There is no journal",
+    ] {
+        assert!(own.contains(said), "{said}: {own}");
+    }
+    browser.click("#list summary");
+    browser.until("document.querySelector('.drawing')");
+    let inside = browser.texts(".inside").concat();
+    for said in [
+        "Nodes 1 and 2 have the vote.",
+        "2 nodes have one vote each and the arbiter has 1: 3 in all, and 2 are needed to run.",
+        "Nodes that may fail with the arbiter\t1",
+        "while the arbiter is down\t0",
+        "CLEAR TEXT",
+        "Vote to nodes 1 and 2",
+        "tie-breaker lowest",
+    ] {
+        assert!(inside.contains(said), "{said}: {inside}");
+    }
+    let drawn = browser.run("return document.querySelector('.drawing').getAttribute('aria-label')");
+    assert_eq!(drawn, "Nodes 1 and 2 see each other and have the vote.");
+    assert_calm(&browser);
+    browser.picture("light");
+}
+
+#[test]
+fn an_odd_cluster_is_warned_about_and_who_is_missing_is_drawn() {
+    let arbiter = Arbiter::start();
+    let mut nodes = [1, 2].map(|id| arbiter.join(b"three", id, &[1, 2, 3], 4));
+    for node in &mut nodes {
+        let members = [1, 2].map(qarbiter::wire::NodeId);
+        arbiter
+            .run(node.see(qarbiter::wire::RingId::new(1, 8), &members))
+            .unwrap();
+    }
+    arbiter.until("/api/v1/clusters/three", |cluster| {
+        cluster["partitions"][0]["nodes"] == serde_json::json!([1, 2])
+            && cluster["nodes"].as_array().unwrap().len() == 2
+    });
+    let browser = page(&arbiter);
+    browser.click("#list summary");
+    browser.until("document.querySelector('.drawing')");
+    let inside = browser.texts(".inside").concat();
+    for said in [
+        "3 nodes is an odd number: with ffsplit the arbiter makes it worse",
+        "Node 3 is configured and has never connected here",
+        "The number of nodes is odd: see the warnings.",
+        "never connected",
+        "dotted: never connected",
+    ] {
+        assert!(inside.contains(said), "{said}: {inside}");
+    }
+    assert_eq!(
+        browser.run("return document.querySelectorAll('.node.never').length"),
+        1
+    );
+    let [_one, two] = nodes;
+    drop(two);
+    browser.until("document.querySelectorAll('.node.gone, .node.unlinked').length === 1");
+    browser.until_text("not connected for");
+    assert_calm(&browser);
+}
+
+#[test]
+fn an_arbiter_without_clusters_says_what_to_do() {
+    let arbiter = Arbiter::start();
+    let browser = page(&arbiter);
+    let said = browser.texts("#empty").concat();
+    assert!(said.contains("pvecm qdevice setup"), "{said}");
+    assert!(
+        said.contains("corosync-qdevice-net-certutil -Q -n CLUSTER"),
+        "{said}"
+    );
+    browser.picture("empty");
+    let _nodes = arbiter.pair(b"first");
+    browser.until_text("first: both nodes connected");
+    assert!(browser.texts("#empty").is_empty());
+    assert_calm(&browser);
+}
+
+#[test]
+fn names_are_text_whatever_is_in_them() {
+    let arbiter = Arbiter::start();
+    let long = "x".repeat(128);
+    let names: [&[u8]; 6] = [
+        b"<script>document.title='owned'</script>",
+        b"<img src=x onerror=document.title='owned'>",
+        "right\u{202e}tfel\u{200b}".as_bytes(),
+        long.as_bytes(),
+        b"..",
+        b"\xff/?#%",
+    ];
+    let _nodes: Vec<_> = names.iter().map(|name| arbiter.pair(name)).collect();
+    let browser = page(&arbiter);
+    browser.until("document.querySelectorAll('#list > li').length === 6");
+    let shown = browser.texts("#list .name");
+    for name in [
+        "<script>document.title='owned'</script>",
+        "<img src=x onerror=document.title='owned'>",
+        "right\\u{202e}tfel\\u{200b}",
+        &long,
+        "..",
+        "\\xff/?#%",
+    ] {
+        assert!(shown.iter().any(|text| text == name), "{name}: {shown:?}");
+    }
+    // Each can be opened, and what is shown is about it.
+    for place in 1..=6 {
+        browser.click(&format!("#list > li:nth-child({place}) summary"));
+        browser.until(&format!(
+            "document.querySelector('#list > li:nth-child({place}) .drawing')"
+        ));
+        let script = format!(
+            "return location.hash === '#' + document.querySelector('#list > li:nth-child({place})').dataset.key"
+        );
+        assert_eq!(browser.run(&script), true, "{place}");
+    }
+    assert_eq!(
+        browser.run("return document.querySelectorAll('#list img, #list script').length"),
+        0
+    );
+    browser.size(360, 740);
+    browser.assert_fits();
+    assert!(
+        browser
+            .run("return document.title")
+            .as_str()
+            .unwrap()
+            .ends_with("qarbiter")
+    );
+    assert_calm(&browser);
+    browser.picture("hostile");
+}
