@@ -463,12 +463,10 @@ fn update(
         }
         let graver = state.told.is_some_and(|told| told < state.fact.severity);
         match (state.is_so, state.told) {
-            (true, told) if told.is_none() || graver => {
-                if state.pace.is_due(rules, false, now) {
-                    state.pace.tell(now, false);
-                    state.told = Some(state.fact.severity);
-                    out.state(state.fact.clone(), Status::Firing, state.since_unix_ms, now);
-                }
+            (true, told) if (told.is_none() || graver) && state.pace.is_due(rules, false, now) => {
+                state.pace.tell(now, false);
+                state.told = Some(state.fact.severity);
+                out.state(state.fact.clone(), Status::Firing, state.since_unix_ms, now);
             }
             (false, Some(severity)) if state.pace.is_due(rules, true, now) => {
                 state.pace.tell(now, true);

@@ -3,7 +3,7 @@
 use super::settings::Format;
 use crate::pki::facts::Moment;
 use crate::proto::v1;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,23 +177,23 @@ fn for_alertmanager(alert: &v1::Alert, now_unix_ms: u64) -> Value {
         Some(_) => now_unix_ms,
         None => after(MOMENTARY),
     };
-    let mut labels = json!({
-        "alertname": alertname(alert),
-        "severity": alert.severity,
-        "arbiter": alert.arbiter,
-        "key": alert.key,
-    });
+    let mut labels = Map::from_iter([
+        ("alertname".to_owned(), json!(alertname(alert))),
+        ("severity".to_owned(), json!(alert.severity)),
+        ("arbiter".to_owned(), json!(alert.arbiter)),
+        ("key".to_owned(), json!(alert.key)),
+    ]);
     if let Some(cluster) = &alert.cluster {
-        labels["cluster"] = json!(cluster);
+        labels.insert("cluster".to_owned(), json!(cluster));
     }
     if let ("node_lost" | "node_absent" | "node_connected", [node]) =
         (alert.kind.as_str(), alert.nodes.as_slice())
     {
-        labels["node"] = json!(node.to_string());
+        labels.insert("node".to_owned(), json!(node.to_string()));
     }
-    let mut annotations = json!({ "summary": alert.message });
+    let mut annotations = Map::from_iter([("summary".to_owned(), json!(alert.message))]);
     if let Some(reason) = &alert.reason {
-        annotations["reason"] = json!(reason);
+        annotations.insert("reason".to_owned(), json!(reason));
     }
     json!({
         "labels": labels,

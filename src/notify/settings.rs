@@ -255,12 +255,15 @@ pub fn without_secrets(text: &str) -> String {
     let word = |word: &str| {
         if word.contains("://") {
             super::address::place(word)
-        } else if plain.iter().any(|start| word.starts_with(start)) {
-            word.to_owned()
-        } else if Format::ALL.iter().any(|format| format.word() == word) {
+        } else if plain.iter().any(|start| word.starts_with(start))
+            || Format::ALL.iter().any(|format| format.word() == word)
+        {
             word.to_owned()
         } else {
-            "***".to_owned()
+            let hidden = ["secret=", "token="]
+                .into_iter()
+                .find(|name| word.starts_with(name));
+            format!("{}***", hidden.unwrap_or_default())
         }
     };
     let entry = |entry: &str| {

@@ -361,3 +361,41 @@ fn ending_ca(warning: &Warning) -> Fact {
     fact.key += &format!("/{}/{}", warning.role, warning.facts.serial);
     fact
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::KeyKind;
+    use crate::pki::ca::Authority;
+
+    #[test]
+    fn ends_of_certificates_have_keys_and_severities() {
+        let ca = Authority::generate(KeyKind::P256, 101, SystemTime::now()).unwrap();
+        let warning = |role, days_left| Warning {
+            role,
+            facts: Facts {
+                name: "site-rom".to_owned(),
+                serial: 7.into(),
+                ..Facts::of(&ca.keyed().certificate).unwrap()
+            },
+            days_left,
+            superseded: false,
+        };
+        for (days, severity) in [
+            (90, Severity::Warning),
+            (13, Severity::Critical),
+            (-1, Severity::Critical),
+        ] {
+            let cluster = ending(&warning(Role::Cluster, days));
+            assert_eq!(
+                (cluster.severity, &*cluster.key),
+                (severity, "certificate_ending/cluster/7")
+            );
+            assert_eq!(cluster.cluster.as_deref(), Some("site-rom"));
+            assert_eq!(ending(&warning(Role::Server, days)).cluster, None);
+        }
+        let own = ending_ca(&warning(Role::Ca, -1));
+        assert_eq!((own.severity, own.cluster), (Severity::Info, None));
+        assert!(own.message.contains("ended on"), "{}", own.message);
+    }
+}

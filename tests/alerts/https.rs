@@ -116,19 +116,19 @@ fn a_private_ca_is_trusted_where_it_is_named_and_only_there() {
 
 #[test]
 fn what_is_no_tls_is_said() {
-    let plain = Receiver::start();
-    let url = format!("json https://localhost:{}/", plain.address.port());
     let ca = Ca::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        let mut hello = [0; 5];
+        std::io::Read::read_exact(&mut stream, &mut hello).unwrap();
         std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad\r\n\r\n").unwrap();
+        std::thread::sleep(crate::lab::PATIENCE);
     });
     let said = tried(&format!(
         "json https://localhost:{port}/ ca_file={}",
         ca.file().display()
     ));
     assert!(said.said.contains("use http://?"), "{said:?}");
-    drop(url);
 }

@@ -41,7 +41,10 @@ fn a_split_is_one_alert_with_the_reason_of_the_api_and_its_end_another() {
         (&"site-rom".into(), &"arbiter-1".into())
     );
     let state = arbiter.json("/api/v1/clusters/site-rom");
-    let sentence = format!("site-rom: {}", state["sentence"].as_str().unwrap());
+    let sentence = format!(
+        "site-rom: {}",
+        state["health"]["sentence"].as_str().unwrap()
+    );
     assert_eq!(split["message"], sentence);
 
     arbiter.heal(&mut nodes, 16);
