@@ -16,6 +16,9 @@ pub(super) const REPEAT: Duration = Duration::from_secs(60);
 /// When Alertmanager takes it for over if it is not told again: four missed repetitions.
 const FORGOTTEN: Duration = Duration::from_secs(4 * 60);
 
+/// How long Alertmanager is told again that something is over: its clock may be behind ours.
+pub(super) const OVER: Duration = Duration::from_secs(5 * 60);
+
 /// How long something that is no state is shown in Alertmanager.
 const MOMENTARY: Duration = Duration::from_secs(5 * 60);
 
@@ -174,7 +177,8 @@ fn for_alertmanager(alert: &v1::Alert, now_unix_ms: u64) -> Value {
     let after = |time: Duration| now_unix_ms + u64::try_from(time.as_millis()).unwrap_or(0);
     let ends = match alert.status.as_deref() {
         Some("firing") => after(FORGOTTEN),
-        Some(_) => now_unix_ms,
+        // Alertmanager ignores an end that it has not reached yet.
+        Some(_) => alert.unix_ms,
         None => after(MOMENTARY),
     };
     let mut labels = Map::from_iter([
@@ -214,9 +218,10 @@ fn alertname(alert: &v1::Alert) -> String {
     name
 }
 
-/// Whole seconds, rounded up: an end is never before its beginning.
+/// `2046-11-22T03:00:00.000Z`.
 fn rfc3339(unix_ms: u64) -> String {
-    Moment(unix_ms.div_ceil(1000)).to_string()
+    let seconds = Moment(unix_ms / 1000).to_string();
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), unix_ms % 1000)
 }
 
 #[cfg(test)]
@@ -291,12 +296,12 @@ mod tests {
         assert_eq!(path, "/api/v2/alerts");
         assert_eq!(value[0]["labels"]["alertname"], "QarbiterNodeLost");
         assert_eq!(value[0]["labels"]["node"], "2");
-        assert_eq!(value[0]["startsAt"], "2026-11-23T02:58:21Z");
-        assert_eq!(value[0]["endsAt"], "2026-11-23T03:04:00Z");
+        assert_eq!(value[0]["startsAt"], "2026-11-23T02:58:20.500Z");
+        assert_eq!(value[0]["endsAt"], "2026-11-23T03:04:00.000Z");
         let over = alert("warning", Some("resolved"), "m");
         let (end, path) = made(Format::Alertmanager, &[over], "/am/api/v2/alerts");
         assert_eq!(path, "/am/api/v2/alerts");
         assert_eq!(end[0]["labels"], value[0]["labels"]);
-        assert_eq!(end[0]["endsAt"], "2026-11-23T03:00:00Z");
+        assert_eq!(end[0]["endsAt"], "2026-11-23T03:00:00.000Z");
     }
 }

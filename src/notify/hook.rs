@@ -1,7 +1,7 @@
 //! One hook: a queue, and the tasks that empty it.
 
 use super::exec;
-use super::format::{self, REPEAT};
+use super::format::{self, OVER, REPEAT};
 use super::queue::Queue;
 use super::request::{Answer, Outgoing, Prepared, RequestError};
 use super::retry::{self, Next};
@@ -166,24 +166,22 @@ impl Inside {
 
     /// Sends alerts to a webhook for ever.
     async fn post(self: Arc<Self>, webhook: Webhook) {
-        let mut firing: BTreeMap<String, Arc<v1::Alert>> = BTreeMap::new();
+        let mut states: BTreeMap<String, Arc<v1::Alert>> = BTreeMap::new();
         let mut repeat = tokio::time::Instant::now() + REPEAT;
         loop {
             let alerts = tokio::select! {
                 alerts = self.take(BUNDLE) => alerts,
                 () = sleep_until(repeat), if webhook.format == Format::Alertmanager => {
-                    self.repeat(&webhook, &firing).await;
+                    self.repeat(&webhook, &mut states).await;
                     repeat = tokio::time::Instant::now() + REPEAT;
                     continue;
                 }
             };
-            for alert in &alerts {
-                match alert.status.as_deref() {
-                    Some("firing") if firing.len() < REPEATED => {
-                        firing.insert(alert.key.clone(), alert.clone());
+            if webhook.format == Format::Alertmanager {
+                for alert in alerts.iter().filter(|alert| alert.status.is_some()) {
+                    if states.len() < REPEATED || states.contains_key(&alert.key) {
+                        states.insert(alert.key.clone(), alert.clone());
                     }
-                    Some("resolved") => _ = firing.remove(&alert.key),
-                    _ => {}
                 }
             }
             let delivery = self.deliver(&webhook, &alerts).await;
@@ -191,9 +189,14 @@ impl Inside {
         }
     }
 
-    /// Tells Alertmanager what is still so. What fails is tried again the next time.
-    async fn repeat(&self, webhook: &Webhook, firing: &BTreeMap<String, Arc<v1::Alert>>) {
-        let all: Vec<Arc<v1::Alert>> = firing.values().cloned().collect();
+    /// Tells Alertmanager what is still so, and what is over since not long ago. What fails is
+    /// tried again the next time.
+    async fn repeat(&self, webhook: &Webhook, states: &mut BTreeMap<String, Arc<v1::Alert>>) {
+        let over_ms = u64::try_from(OVER.as_millis()).unwrap_or(u64::MAX);
+        let long_ago = unix_ms(SystemTime::now()).saturating_sub(over_ms);
+        let is_firing = |alert: &v1::Alert| alert.status.as_deref() == Some("firing");
+        states.retain(|_, alert| is_firing(alert) || alert.unix_ms > long_ago);
+        let all: Vec<Arc<v1::Alert>> = states.values().cloned().collect();
         for alerts in all.chunks(BUNDLE) {
             let outcome = attempt(webhook, alerts, &self.arbiter, self.queue.dropped()).await;
             if let Err(error) = outcome {
