@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "proto/qarbiter/v1/alert.proto",
     "proto/qarbiter/v1/event.proto",
     "proto/qarbiter/v1/history.proto",
     "proto/qarbiter/v1/journal.proto",

@@ -12,7 +12,7 @@ pub mod health;
 pub mod simulate;
 pub mod stanza;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod warning;
 pub mod what_if;
 pub(crate) mod words;

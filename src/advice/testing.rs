@@ -8,17 +8,17 @@ use crate::engine::{ClusterPolicy, Time, Verdict};
 use crate::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
 use std::time::Duration;
 
-pub(super) const ACK: Option<Verdict> = Some(Verdict::Ack);
-pub(super) const NACK: Option<Verdict> = Some(Verdict::Nack);
-pub(super) const FF: Algorithm = Algorithm::FfSplit;
-pub(super) const LMS: Algorithm = Algorithm::Lms;
+pub(crate) const ACK: Option<Verdict> = Some(Verdict::Ack);
+pub(crate) const NACK: Option<Verdict> = Some(Verdict::Nack);
+pub(crate) const FF: Algorithm = Algorithm::FfSplit;
+pub(crate) const LMS: Algorithm = Algorithm::Lms;
 
 fn ids(list_of: &[u32]) -> Vec<NodeId> {
     list_of.iter().copied().map(NodeId).collect()
 }
 
 /// A cluster whose nodes 1 to `configured` are configured and of which nobody is connected.
-pub(super) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot {
+pub(crate) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot {
     ClusterSnapshot {
         name: ClusterName::new(b"site"),
         algorithm,
@@ -45,7 +45,7 @@ pub(super) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot 
 }
 
 /// Its state with this rule, after which `winners` get the vote.
-pub(super) fn decided(
+pub(crate) fn decided(
     mut cluster: ClusterSnapshot,
     winners: &[u32],
     rule: Rule,
@@ -59,13 +59,13 @@ pub(super) fn decided(
     cluster
 }
 
-pub(super) fn waits(mut cluster: ClusterSnapshot, waiting: Waiting) -> ClusterSnapshot {
+pub(crate) fn waits(mut cluster: ClusterSnapshot, waiting: Waiting) -> ClusterSnapshot {
     cluster.outcome.as_mut().unwrap().waiting = Some(waiting);
     cluster
 }
 
 /// These nodes are connected, see each other, and were told so.
-pub(super) fn with(
+pub(crate) fn with(
     mut cluster: ClusterSnapshot,
     sees: &[u32],
     told: &[(u32, Option<Verdict>)],
@@ -106,7 +106,7 @@ pub(super) fn with(
     cluster
 }
 
-pub(super) fn lease(mut cluster: ClusterSnapshot, node: u32, left: Option<u64>) -> ClusterSnapshot {
+pub(crate) fn lease(mut cluster: ClusterSnapshot, node: u32, left: Option<u64>) -> ClusterSnapshot {
     cluster.leases.push(LeaseSnapshot {
         node: NodeId(node),
         ring: RingId::new(1, 4),
@@ -115,7 +115,7 @@ pub(super) fn lease(mut cluster: ClusterSnapshot, node: u32, left: Option<u64>) 
     cluster
 }
 
-pub(super) fn whole(nodes: u32, algorithm: Algorithm) -> ClusterSnapshot {
+pub(crate) fn whole(nodes: u32, algorithm: Algorithm) -> ClusterSnapshot {
     let all: Vec<u32> = (1..=nodes).collect();
     let told: Vec<_> = all.iter().map(|node| (*node, ACK)).collect();
     let rule = Rule::Majority {

@@ -12,6 +12,7 @@ use crate::net::hub::Hub;
 use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
+use crate::notify::{self, Notifier};
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
 use crate::telemetry::history::Store;
@@ -129,12 +130,15 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         if let Err(error) = systemd::ready() {
             tracing::warn!("can't tell the service manager that the arbiter is ready: {error}");
         }
+        let notifier = Notifier::start(shared.clone(), notify::GRACE)?;
+        tokio::spawn(say_goodbye(shared.clone()));
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
             tracing::debug!("can't tell the service manager that the arbiter stops: {error}");
         }
         upkeep.stop();
+        notifier.join();
         sidecar.stop();
         drop(history);
         control.abort();
@@ -145,6 +149,13 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Lets those who watch know that the arbiter stops.
+async fn say_goodbye(shared: Arc<Shared>) {
+    shared.stopped().await;
+    let stopping = format!("qarbiter {} is stopping", env!("CARGO_PKG_VERSION"));
+    shared.history.note("arbiter_stopping", stopping);
 }
 
 /// Starts to read and to write the history. Where it can't be had, it is kept in memory.

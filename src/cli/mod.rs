@@ -1,6 +1,7 @@
 //! The commands. One program goes by several names; [`main`] finds out which one was called.
 
 mod advise;
+mod alert;
 mod certs;
 pub mod certutil;
 mod check;
@@ -65,6 +66,9 @@ enum Command {
     Check(check::Check),
     /// Check or show the settings, and where each comes from
     Config(config::Config),
+    /// Try whether alerts arrive
+    #[command(alias = "alerts")]
+    Alert(alert::Alert),
     /// List, show, revoke and renew certificates
     Certs(certs::Certs),
     /// Move the arbiter to another machine: export and import its identity
@@ -120,6 +124,7 @@ pub fn main() -> ExitCode {
             Command::Simulate(simulate) => simulate.run(),
             Command::Check(check) => check.run(),
             Command::Config(config) => config.run(),
+            Command::Alert(alert) => alert.run(),
             Command::Certs(certs) => certs.run(),
             Command::Identity(identity) => identity.run(),
             Command::Import(import) => import.run(),

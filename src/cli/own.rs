@@ -150,15 +150,11 @@ impl Own {
         let now = Moment::from(SystemTime::now());
         match Inventory::read(&sources, now, warn_days) {
             Ok(inventory) => {
-                let warnings: Vec<String> =
-                    expiry::warnings(&inventory.certificates, now, warn_days)
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect();
-                for warning in &warnings {
-                    tracing::warn!("{warning}");
+                let endings = expiry::warnings(&inventory.certificates, now, warn_days);
+                for ending in &endings {
+                    tracing::warn!("{ending}");
                 }
-                guests.set_warnings(warnings);
+                guests.set_endings(endings);
                 let clusters = inventory.certificates.iter();
                 let clusters = clusters.filter(|known| known.role == Role::Cluster);
                 let issued = clusters.map(|known| End::new(&known.facts, known.seen));

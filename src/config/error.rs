@@ -127,7 +127,7 @@ impl ConfigError {
         }
         let problem = Problem::Value {
             key: key.path(),
-            value: value.to_string(),
+            value: key.kind.shown(&value.to_string()),
             allowed,
         };
         Self::at(place, problem)

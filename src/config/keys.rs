@@ -182,7 +182,7 @@ const fn whole(min: i64, max: i64) -> Kind {
 }
 
 use Effect::{AtOnce, Restart};
-use Kind::{Boolean, Directory, File, Group, Number, Socket, Text, Umask, Word};
+use Kind::{Boolean, Directory, File, Group, Number, Socket, Text, Umask, Webhooks, Word};
 
 /// The sections in the order in which they are shown, each with what it is about.
 pub(crate) const SECTIONS: &[(&str, &str)] = &[
@@ -205,6 +205,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     (
         "http",
         "Metrics, health and the state of clusters, for programs and browsers.",
+    ),
+    (
+        "alerts",
+        "Who is told when something happens, see docs/ALERTS.md.",
     ),
     (
         "history",
@@ -369,6 +373,26 @@ pub(crate) const KEYS: &[Key] = &[
         .unset("nothing can be changed over HTTP"),
     Key::new("http", "max_connections", whole(1, 65_535), Restart,
         "Connections at a time, of which one address gets a quarter.", field!(http.max_connections)),
+    Key::new("alerts", "webhooks", Webhooks, AtOnce,
+        "Where alerts are sent; formats are json, slack, ntfy and alertmanager.",
+        field!(alerts.webhooks))
+        .unset("alerts are not sent anywhere"),
+    Key::new("alerts", "exec", File, AtOnce,
+        "Program that is run for each alert.", field!(alerts.exec))
+        .unset("no program is run"),
+    Key::new("alerts", "exec_timeout", whole(100, MAX_MS), AtOnce,
+        "How long it may run, milliseconds.", field!(alerts.exec_timeout)),
+    Key::new("alerts", "exec_at_once", whole(1, 64), AtOnce,
+        "How many of it may run at a time; with 1 alerts keep their order.",
+        field!(alerts.exec_at_once)),
+    Key::new("alerts", "name", Text("a name"), AtOnce,
+        "What this arbiter is called in alerts.", field!(alerts.name))
+        .unset("the name of the machine"),
+    Key::new("alerts", "absent_minutes", whole(0, 43_200), AtOnce,
+        "Minutes without a node after which that is an alert of its own; 0 for never.",
+        field!(alerts.absent_minutes)),
+    Key::new("alerts", "settle", whole(0, MAX_MS), AtOnce,
+        "How long a change must last before it is told, milliseconds.", field!(alerts.settle)),
     Key::new("history", "max_size", whole(0, 256), Restart,
         "Most that it takes on disk, MiB, and three quarters of it in memory; 0 to forget it in a restart.",
         Access::Arbiter(

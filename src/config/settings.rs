@@ -3,6 +3,7 @@
 use super::policies::ClusterPolicies;
 use crate::engine::SessionPolicy;
 use crate::http::HttpSettings;
+use crate::notify::AlertSettings;
 use crate::pki::Profile;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,8 @@ pub struct Settings {
     pub history: HistorySettings,
     /// HTTP.
     pub http: HttpSettings,
+    /// Alerts.
+    pub alerts: AlertSettings,
     /// Detail in the log, `-d`.
     pub debug: bool,
 }
@@ -106,6 +109,7 @@ impl Default for Settings {
             ipc_max_send: 10_485_760,
             history: HistorySettings::default(),
             http: HttpSettings::default(),
+            alerts: AlertSettings::default(),
             debug: false,
         }
     }

@@ -4,6 +4,7 @@ use super::error::{Origin, quoted};
 use super::keys::{CLUSTER_SECTION, KEYS, Key, SECTIONS};
 use super::sources::{Effective, Loaded};
 use super::value::{Kind, Value};
+use crate::notify::settings::without_secrets;
 use std::fmt::Write as _;
 
 impl Loaded {
@@ -49,7 +50,7 @@ fn line(text: &mut String, one: &Effective, origins: bool) {
     let name = one.key.name;
     match &one.value {
         Some(value) => {
-            let _ = write!(text, "{name} = {}", absolute(one.key, value));
+            let _ = write!(text, "{name} = {}", shown(one.key, value));
             if origins {
                 let _ = write!(text, "  # {}", origin(&one.origin));
             }
@@ -63,6 +64,13 @@ fn line(text: &mut String, one: &Effective, origins: bool) {
         }
     }
     text.push('\n');
+}
+
+fn shown(key: &Key, value: &Value) -> Value {
+    match (key.kind, value) {
+        (Kind::Webhooks, Value::Text(text)) => Value::Text(without_secrets(text)),
+        _ => absolute(key, value),
+    }
 }
 
 /// A path on the command line starts where the program does, but one in a file can't.

@@ -2,6 +2,7 @@
 
 use crate::engine::{LostHolder, Rules};
 use crate::http::settings::HttpAddress;
+use crate::notify::settings::{Webhooks, without_secrets};
 use crate::pki::{KeyKind, Years};
 use crate::wire::TlsSupport;
 use std::fmt;
@@ -71,6 +72,8 @@ pub(crate) enum Kind {
     Umask,
     /// A group of the system, by name or number.
     Group,
+    /// Webhooks. They hold secrets.
+    Webhooks,
 }
 
 /// Who writes a value as text: what stands for yes and no, and how strict numbers are, differs.
@@ -122,7 +125,7 @@ impl Kind {
             }
             (Self::Number { min, max }, Value::Number(number)) => (min..=max).contains(number),
             (Self::Socket, Value::Text(path)) => (1..=MAX_SOCKET_PATH).contains(&path.len()),
-            (Self::Word(_) | Self::Umask | Self::Group, Value::Text(_)) => true,
+            (Self::Word(_) | Self::Umask | Self::Group | Self::Webhooks, Value::Text(_)) => true,
             (Self::Text(_) | Self::Directory | Self::File, Value::Text(text)) => !text.is_empty(),
             _ => false,
         };
@@ -131,7 +134,21 @@ impl Kind {
 
     /// Whether an empty text can stand for no value at all.
     pub(crate) fn can_be_empty(self) -> bool {
-        matches!(self, Self::Text(_) | Self::File | Self::Umask | Self::Group)
+        matches!(
+            self,
+            Self::Text(_) | Self::File | Self::Umask | Self::Group | Self::Webhooks
+        )
+    }
+
+    /// The value as others may see it; `written` is the same as somebody wrote it.
+    pub(crate) fn shown(self, written: &str) -> String {
+        match self {
+            Self::Webhooks => {
+                let bare = written.trim_matches(['"', '\'']);
+                Value::Text(without_secrets(bare)).to_string()
+            }
+            _ => written.to_owned(),
+        }
     }
 
     /// Whether it is a path.
@@ -166,6 +183,9 @@ impl fmt::Display for Kind {
             Self::Socket => write!(f, "an absolute path of at most {MAX_SOCKET_PATH} bytes"),
             Self::Umask => f.write_str("an octal number from \"0\" to \"777\""),
             Self::Group => f.write_str("the name or the number of a group of this machine"),
+            Self::Webhooks => f.write_str(
+                "FORMAT URL or FORMAT @/FILE, with options, see docs/ALERTS.md; several by ;",
+            ),
         }
     }
 }
@@ -309,6 +329,22 @@ impl Field for Years {
         let mut years = 0_u16;
         years.put(value)?;
         *self = Self::try_from(years).map_err(|_| Refused)?;
+        Ok(())
+    }
+}
+
+/// Without what is secret.
+impl Field for Webhooks {
+    fn show(&self) -> Option<Value> {
+        self.shown().map(Value::Text)
+    }
+
+    fn put(&mut self, value: Option<&Value>) -> Result<(), Refused> {
+        *self = match value {
+            None => Self::default(),
+            Some(Value::Text(text)) => Self::parse(text).ok_or(Refused)?,
+            Some(_) => return Err(Refused),
+        };
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ mod resources;
 mod server;
 pub mod settings;
 mod state;
-mod stream;
+pub(crate) mod stream;
 mod tokens;
 
 pub use settings::{HttpAddress, HttpSettings};
@@ -189,9 +189,9 @@ async fn run(
 }
 
 /// Lets the threads that serve votes go first.
-fn yield_to_votes() {
+pub(crate) fn yield_to_votes() {
     // On Linux this is about the calling thread alone.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!("can't lower the priority of the status thread: {error}");
+        tracing::debug!("can't lower the priority of a thread: {error}");
     }
 }

@@ -1,10 +1,11 @@
 //! The bytes of an HTTP connection: in clear or in TLS, and never stuck for long.
 
-use crate::tls::{Identity, SystemClock, TlsConfigError, TlsError, TlsSession};
-use rustls::ServerConfig;
+use crate::tls::{Identity, SystemClock, Tls, TlsClient, TlsConfigError, TlsError, TlsSession};
+use rustls::client::ClientSide;
 use rustls::crypto::Identity as Chain;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ServerSide, WebPkiClientVerifier};
+use rustls::{ClientConfig, ServerConfig, SideData};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,10 +87,35 @@ impl Https {
     /// It failed.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        mut socket: S,
-    ) -> io::Result<TlsStream<S>> {
-        let mut tls = TlsSession::new(self.config.clone()).map_err(io::Error::other)?;
-        let (mut plain, mut wire) = (Vec::new(), Vec::new());
+        socket: S,
+    ) -> io::Result<TlsStream<S, ServerSide>> {
+        let tls = TlsSession::new(self.config.clone()).map_err(io::Error::other)?;
+        TlsStream::establish(socket, tls, Vec::new()).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S, ClientSide> {
+    /// Does the handshake with a server of that name.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) async fn connect(
+        socket: S,
+        config: Arc<ClientConfig>,
+        server: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let mut wire = Vec::new();
+        let tls = TlsClient::to(config, server, &mut wire).map_err(io::Error::other)?;
+        Self::establish(socket, tls, wire).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, Side: SideData> TlsStream<S, Side> {
+    /// Does the handshake. `wire` is the first thing to say.
+    async fn establish(mut socket: S, mut tls: Tls<Side>, mut wire: Vec<u8>) -> io::Result<Self> {
+        let mut plain = Vec::new();
+        socket.write_all(&wire).await?;
+        wire.clear();
         while tls.state().handshaking {
             let mut piece = [0; READ_SIZE];
             let read = socket.read(&mut piece).await?;
@@ -103,7 +129,7 @@ impl Https {
             wire.clear();
             step.map_err(io::Error::other)?;
         }
-        Ok(TlsStream {
+        Ok(Self {
             socket,
             tls,
             plain,
@@ -146,9 +172,9 @@ fn blocks(
 }
 
 /// A TLS connection as a stream of bytes.
-pub(super) struct TlsStream<S> {
+pub(crate) struct TlsStream<S, Side: SideData> {
     socket: S,
-    tls: TlsSession,
+    tls: Tls<Side>,
     /// Decrypted, and how much of it was taken.
     plain: Vec<u8>,
     taken: usize,
@@ -158,7 +184,7 @@ pub(super) struct TlsStream<S> {
     is_closed: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Side: SideData> TlsStream<S, Side> {
     /// Writes what is encrypted.
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self
@@ -191,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Side: SideData> AsyncRead for TlsStream<S, Side> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -223,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Side: SideData> AsyncWrite for TlsStream<S, Side> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -20,7 +20,7 @@ pub struct Guests {
     revoked: RwLock<Arc<Revoked>>,
     seen: Mutex<Option<Seen>>,
     warn_days: AtomicU32,
-    warnings: Mutex<Vec<String>>,
+    endings: Mutex<Vec<expiry::Warning>>,
     issued: Mutex<Arc<[End]>>,
 }
 
@@ -120,11 +120,17 @@ impl Guests {
 
     /// Certificates that should be renewed, in words.
     pub fn warnings(&self) -> Vec<String> {
-        lock(&self.warnings).clone()
+        let endings = lock(&self.endings);
+        endings.iter().map(ToString::to_string).collect()
     }
 
-    /// Replaces the warnings.
-    pub fn set_warnings(&self, warnings: Vec<String>) {
-        *lock(&self.warnings) = warnings;
+    /// The same, for whoever tells of them.
+    pub fn endings(&self) -> Vec<expiry::Warning> {
+        lock(&self.endings).clone()
+    }
+
+    /// Replaces them.
+    pub fn set_endings(&self, endings: Vec<expiry::Warning>) {
+        *lock(&self.endings) = endings;
     }
 }

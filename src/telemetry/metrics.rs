@@ -110,6 +110,7 @@ pub struct Metrics {
     told: IntCounterVec,
     http_refused: IntCounterVec,
     http_responses: IntCounterVec,
+    alerts: IntCounterVec,
 }
 
 /// Makes metrics and puts them into the registry.
@@ -243,6 +244,11 @@ impl Metrics {
                 "HTTP answers, by class of status.",
                 &["code"],
             ),
+            alerts: make.counters(
+                "qarbiter_alerts_total",
+                "Alerts, by hook and by what became of them.",
+                &["hook", "outcome"],
+            ),
             registry: make.0,
         };
         metrics.show_all();
@@ -369,6 +375,42 @@ impl Metrics {
             _ => "5xx",
         };
         self.http_responses.with_label_values(&[class]).inc();
+    }
+}
+
+/// What became of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The hook took it.
+    Sent,
+    /// It was given up.
+    Failed,
+    /// Too many waited.
+    Dropped,
+}
+
+impl Delivery {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl Metrics {
+    /// A hook is there: its counters are, too.
+    pub fn hook(&self, hook: &str) {
+        for delivery in [Delivery::Sent, Delivery::Failed, Delivery::Dropped] {
+            self.alerts.with_label_values(&[hook, delivery.name()]);
+        }
+    }
+
+    /// So many alerts were sent, given up or dropped. `hook` is a name from the settings.
+    pub fn alerts(&self, hook: &str, delivery: Delivery, count: usize) {
+        let counter = self.alerts.with_label_values(&[hook, delivery.name()]);
+        counter.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 }
 

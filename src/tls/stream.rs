@@ -72,6 +72,18 @@ impl TlsClient {
     pub fn new(config: Arc<ClientConfig>, wire_out: &mut Vec<u8>) -> Result<Self, TlsError> {
         let name = ServerName::try_from(UNUSED_NAME)
             .map_err(|reason| TlsError::Protocol(Error::General(reason.to_string())))?;
+        Self::to(config, name, wire_out)
+    }
+
+    /// The same for a server with a name that the configuration has checked.
+    ///
+    /// # Errors
+    /// [`TlsError::Protocol`] if rustls rejects the configuration.
+    pub fn to(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        wire_out: &mut Vec<u8>,
+    ) -> Result<Self, TlsError> {
         let connection = config
             .connect(name)
             .build(wire_out)

@@ -15,6 +15,8 @@ fn is_text(key: &Key) -> bool {
         "key",
         "read_token_file",
         "admin_token_file",
+        "exec",
+        "name",
         "data_dir",
         "lock_file",
     ]

@@ -1,0 +1,509 @@
+//! From what is seen of clusters to alerts: no clock, no I/O, the time goes in.
+//!
+//! Alerts come from looking at the state, not from single events, so that none is missed when
+//! events are lost, and a change that does not last is not told at all:
+//!
+//! - A state is told when it has lasted for [`Rules::settle`], and so is its end.
+//! - What comes and goes is told ever more rarely: each time a state is told again within
+//!   [`MEMORY`], it must last twice as long, up to [`LONGEST`].
+//! - If many of one kind are told at once, the rest is summed up in one alert ([`super::budget`]).
+//! - For [`Rules::grace`] after the start, nodes that connect and whole clusters that get their
+//!   vote are no news by themselves; one alert at the end says how many there are.
+
+use super::alert::{Alert, Fact, Kind, Severity, Status};
+use super::budget::Outbox;
+use super::view::View;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+/// How long it is remembered that a state was told.
+const MEMORY: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that a state must last before it is told.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+
+/// A cluster without nodes is forgotten after this.
+const FORGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How patient we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a change must last.
+    pub settle: Duration,
+    /// How long a node must be away until that is told once more; `None` for never.
+    pub absent_after: Option<Duration>,
+    /// How long after the start nodes are expected to come.
+    pub grace: Duration,
+}
+
+impl Rules {
+    /// Whether the other nodes are probably just about to connect.
+    fn expects_more(self, view: &View, now: Now) -> bool {
+        now.up < self.grace && !view.is_split
+    }
+}
+
+/// The present moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since the arbiter started; never goes back.
+    pub up: Duration,
+    /// By the wall clock, milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// Makes alerts of what is seen.
+#[derive(Debug)]
+pub struct Deriver {
+    rules: Rules,
+    clusters: HashMap<String, Known>,
+    /// States of the arbiter itself.
+    own: States,
+    out: Outbox,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    nodes: BTreeMap<u32, Node>,
+    states: States,
+    vote: Vote,
+    /// Since when no node is connected.
+    empty_since: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    was_here: bool,
+    gone: Option<Duration>,
+    /// How it left, in words.
+    how: Option<String>,
+}
+
+/// Who has the vote.
+#[derive(Debug, Default)]
+struct Vote {
+    told: Vec<u32>,
+    now: Vec<u32>,
+    pace: Pace,
+}
+
+type States = BTreeMap<String, State>;
+
+/// Something that is so or is not.
+#[derive(Debug)]
+struct State {
+    fact: Fact,
+    is_so: bool,
+    /// Since when, milliseconds since 1970.
+    since_unix_ms: u64,
+    /// As it was told, if it was.
+    told: Option<Severity>,
+    pace: Pace,
+}
+
+/// When something may be told.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it changed last.
+    changed: Duration,
+    /// When it was told last.
+    told: Duration,
+    /// How often it was told of late.
+    times: u32,
+}
+
+impl Pace {
+    /// How long a change must have lasted.
+    fn needed(&self, settle: Duration, is_end: bool) -> Duration {
+        let doublings = self.times.saturating_sub(u32::from(is_end));
+        let base = match doublings {
+            0 => return settle,
+            _ => settle.max(Duration::from_millis(100)),
+        };
+        base.saturating_mul(1 << doublings.min(16))
+            .min(LONGEST.max(settle))
+    }
+
+    fn is_due(&mut self, rules: Rules, is_end: bool, now: Now) -> bool {
+        if self.is_forgotten(now) {
+            self.times = 0;
+        }
+        now.up.saturating_sub(self.changed) >= self.needed(rules.settle, is_end)
+    }
+
+    fn is_forgotten(&self, now: Now) -> bool {
+        now.up.saturating_sub(self.told) > MEMORY
+    }
+
+    fn tell(&mut self, now: Now, is_end: bool) {
+        self.told = now.up;
+        self.times += u32::from(!is_end);
+    }
+}
+
+impl Deriver {
+    /// Nothing has been seen yet.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            clusters: HashMap::new(),
+            own: States::new(),
+            out: Outbox::new(rules.grace),
+        }
+    }
+
+    /// Goes on with other rules.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// A node's connection ended like this.
+    pub fn left(&mut self, cluster: &str, node: u32, how: &str) {
+        if let Some(known) = self.clusters.get_mut(cluster) {
+            known.nodes.entry(node).or_default().how = Some(how.to_owned());
+        }
+    }
+
+    /// Whether a cluster was looked at before.
+    pub fn knows(&self, cluster: &str) -> bool {
+        self.clusters.contains_key(cluster)
+    }
+
+    /// Something that happened to the arbiter.
+    pub fn note(&mut self, fact: Fact, now: Now) {
+        self.out.event(fact, now);
+    }
+
+    /// What is so about the arbiter itself.
+    pub fn arbiter(&mut self, facts: Vec<Fact>, now: Now) {
+        let end = |fact: &Fact| match fact.kind {
+            Kind::JournalTrouble => "the journal can be written again".to_owned(),
+            _ => format!("it was renewed, or is no longer in use: {}", fact.message),
+        };
+        update(&mut self.own, facts, end, self.rules, now, &mut self.out);
+    }
+
+    /// Looks at a cluster. Returns whether something about it is still to be told.
+    pub fn look(&mut self, view: &View, now: Now) -> bool {
+        let known = self.clusters.entry(view.cluster.clone()).or_default();
+        known.note_nodes(view, now, &mut self.out);
+        let facts = known.facts(view, self.rules, now);
+        let nodes = &known.nodes;
+        let end = |fact: &Fact| ended(fact, view, nodes);
+        update(
+            &mut known.states,
+            facts,
+            end,
+            self.rules,
+            now,
+            &mut self.out,
+        );
+        known.vote.look(view, self.rules, now, &mut self.out);
+        let is_restless = known
+            .states
+            .values()
+            .any(|state| state.is_so != state.told.is_some());
+        is_restless || known.vote.is_restless()
+    }
+
+    /// Looks at the clusters that are no longer there. Nobody is connected to them.
+    pub fn missing(&mut self, present: &HashSet<String>, now: Now) {
+        let gone = self.clusters.keys().filter(|name| !present.contains(*name));
+        let gone: Vec<String> = gone.cloned().collect();
+        for name in gone {
+            self.look(&View::empty(&name), now);
+        }
+        let is_kept = |known: &Known| {
+            let since = known.empty_since.unwrap_or(now.up);
+            now.up.saturating_sub(since) < FORGET
+        };
+        let over = self.clusters.iter().filter(|(_, known)| !is_kept(known));
+        let over: Vec<String> = over.map(|(name, _)| name.clone()).collect();
+        for mut known in over.iter().filter_map(|name| self.clusters.remove(name)) {
+            let end = |fact: &Fact| {
+                format!(
+                    "{}: it has not been seen for a week and is forgotten",
+                    named(fact)
+                )
+            };
+            for state in known.states.values_mut() {
+                state.pace.changed = Duration::ZERO;
+                state.pace.times = 0;
+            }
+            update(
+                &mut known.states,
+                Vec::new(),
+                end,
+                self.rules,
+                now,
+                &mut self.out,
+            );
+        }
+    }
+
+    /// The alerts that are due.
+    pub fn take(&mut self, now: Now) -> Vec<Alert> {
+        self.out.take(now)
+    }
+}
+
+impl Known {
+    fn note_nodes(&mut self, view: &View, now: Now, out: &mut Outbox) {
+        for id in &view.connected {
+            let node = self.nodes.entry(*id).or_default();
+            if !node.was_here {
+                let message = format!("{}: node {id} connected", view.cluster);
+                let fact = Fact::of_node(
+                    Kind::NodeConnected,
+                    Severity::Info,
+                    &view.cluster,
+                    *id,
+                    message,
+                );
+                out.event(fact, now);
+            }
+            *node = Node {
+                was_here: true,
+                ..Node::default()
+            };
+        }
+        for id in &view.absent {
+            let node = self.nodes.entry(*id).or_default();
+            node.gone.get_or_insert(now.up);
+        }
+        self.nodes.retain(|id, node| {
+            let is_connected = view.connected.contains(id);
+            if !is_connected {
+                node.gone.get_or_insert(now.up);
+            }
+            is_connected || !view.is_listed || view.absent.contains(id)
+        });
+        match view.connected.is_empty() {
+            true => _ = self.empty_since.get_or_insert(now.up),
+            false => self.empty_since = None,
+        }
+    }
+
+    /// What is so about a cluster.
+    fn facts(&self, view: &View, rules: Rules, now: Now) -> Vec<Fact> {
+        let cluster = &view.cluster;
+        let grave = view.severity.max(Severity::Warning);
+        let sentence = || format!("{cluster}: {}", view.sentence);
+        let mut facts = Vec::new();
+        for (id, node) in &self.nodes {
+            let Some(gone) = node.gone.map(|since| now.up.saturating_sub(since)) else {
+                continue;
+            };
+            if node.was_here {
+                let message = format!(
+                    "{cluster}: node {id} lost its connection; {}",
+                    view.sentence
+                );
+                let mut fact = Fact::of_node(Kind::NodeLost, grave, cluster, *id, message);
+                fact.reason.clone_from(&node.how);
+                facts.push(fact);
+            }
+            if rules.absent_after.is_some_and(|after| gone >= after) {
+                let what = match node.was_here {
+                    true => "has not been connected",
+                    false => "is configured and has not connected",
+                };
+                let message = format!("{cluster}: node {id} {what} for {}", span(gone));
+                facts.push(Fact::of_node(
+                    Kind::NodeAbsent,
+                    grave,
+                    cluster,
+                    *id,
+                    message,
+                ));
+            }
+        }
+        if view.is_split {
+            let mut fact = Fact::of_cluster(Kind::Split, grave, cluster, sentence());
+            fact.nodes.clone_from(&view.connected);
+            fact.reason.clone_from(&view.reason);
+            facts.push(fact);
+        }
+        if let Some(why) = view
+            .withheld
+            .as_ref()
+            .filter(|_| !rules.expects_more(view, now))
+        {
+            let mut fact = Fact::of_cluster(Kind::VoteWithheld, grave, cluster, sentence());
+            fact.nodes.clone_from(&view.connected);
+            fact.reason = Some(why.clone());
+            facts.push(fact);
+        }
+        if let Some(odd) = &view.odd {
+            let message = format!("{cluster}: {odd}");
+            facts.push(Fact::of_cluster(
+                Kind::OddCluster,
+                Severity::Warning,
+                cluster,
+                message,
+            ));
+        }
+        // Without nodes nobody knows whether the rest is still so.
+        if view.connected.is_empty() {
+            let lasting = [Kind::Split, Kind::OddCluster];
+            let states = self
+                .states
+                .values()
+                .filter(|state| lasting.contains(&state.fact.kind));
+            facts.extend(
+                states
+                    .filter(|state| state.told.is_some())
+                    .map(|state| state.fact.clone()),
+            );
+        }
+        facts
+    }
+}
+
+/// How the end of a state is told.
+fn ended(fact: &Fact, view: &View, nodes: &BTreeMap<u32, Node>) -> String {
+    let name = &view.cluster;
+    match fact.kind {
+        Kind::NodeLost | Kind::NodeAbsent => {
+            let node = fact.nodes.first().copied().unwrap_or_default();
+            match nodes.contains_key(&node) {
+                true => format!("{name}: node {node} is connected; {}", view.sentence),
+                false => format!("{name}: node {node} is no longer configured"),
+            }
+        }
+        Kind::Split => format!("{name}: the split is over; {}", view.sentence),
+        Kind::VoteWithheld => format!("{name}: the vote is no longer withheld; {}", view.sentence),
+        Kind::OddCluster => format!("{name}: the number of nodes is no longer odd"),
+        _ => format!("{name}: over"),
+    }
+}
+
+impl Vote {
+    fn look(&mut self, view: &View, rules: Rules, now: Now, out: &mut Outbox) {
+        if view.holders != self.now {
+            self.now.clone_from(&view.holders);
+            self.pace.changed = now.up;
+        }
+        let is_whole = view.absent.is_empty() && self.now == view.connected;
+        let waits = !is_whole && rules.expects_more(view, now);
+        if waits || !self.is_restless() || !self.pace.is_due(rules, false, now) {
+            return;
+        }
+        let is_first = self.told.is_empty();
+        let is_moved = !is_first && !self.now.iter().any(|node| self.told.contains(node));
+        let kind = if is_moved {
+            Kind::VoteMoved
+        } else {
+            Kind::VoteGranted
+        };
+        self.told.clone_from(&self.now);
+        // After a start this is so everywhere.
+        if is_first && is_whole && now.up < rules.grace {
+            return;
+        }
+        self.pace.tell(now, false);
+        let severity = if is_whole {
+            Severity::Info
+        } else {
+            Severity::Warning
+        };
+        let nodes = match self.now.as_slice() {
+            [one] => format!("node {one} has"),
+            several => format!("nodes {} have", list(several)),
+        };
+        let why = view.reason.as_deref().map(|why| format!(": {why}"));
+        let message = format!(
+            "{}: {nodes} the vote{}",
+            view.cluster,
+            why.unwrap_or_default()
+        );
+        let mut fact = Fact::of_cluster(kind, severity, &view.cluster, message);
+        fact.key = format!("vote/{}", view.cluster);
+        fact.nodes.clone_from(&self.now);
+        fact.reason.clone_from(&view.reason);
+        out.event(fact, now);
+    }
+
+    fn is_restless(&self) -> bool {
+        !self.now.is_empty() && self.now != self.told
+    }
+}
+
+/// Compares what is so with what was told.
+fn update(
+    states: &mut States,
+    facts: Vec<Fact>,
+    end: impl Fn(&Fact) -> String,
+    rules: Rules,
+    now: Now,
+    out: &mut Outbox,
+) {
+    let keys: HashSet<String> = facts.iter().map(|fact| fact.key.clone()).collect();
+    for fact in facts {
+        let state = states.entry(fact.key.clone()).or_insert_with(|| State {
+            fact: fact.clone(),
+            is_so: false,
+            since_unix_ms: now.unix_ms,
+            told: None,
+            pace: Pace::default(),
+        });
+        state.fact = fact;
+        if !state.is_so {
+            state.is_so = true;
+            state.pace.changed = now.up;
+            if state.told.is_none() {
+                state.since_unix_ms = now.unix_ms;
+            }
+        }
+    }
+    states.retain(|key, state| {
+        if state.is_so && !keys.contains(key) {
+            state.is_so = false;
+            state.pace.changed = now.up;
+        }
+        let graver = state.told.is_some_and(|told| told < state.fact.severity);
+        match (state.is_so, state.told) {
+            (true, told) if (told.is_none() || graver) && state.pace.is_due(rules, false, now) => {
+                state.pace.tell(now, false);
+                state.told = Some(state.fact.severity);
+                out.state(state.fact.clone(), Status::Firing, state.since_unix_ms, now);
+            }
+            (false, Some(severity)) if state.pace.is_due(rules, true, now) => {
+                state.pace.tell(now, true);
+                state.told = None;
+                let message = end(&state.fact);
+                let fact = Fact {
+                    message,
+                    severity,
+                    ..state.fact.clone()
+                };
+                out.state(fact, Status::Resolved, state.since_unix_ms, now);
+            }
+            _ => {}
+        }
+        let may_flap = state.pace.times > 0 && !state.pace.is_forgotten(now);
+        state.is_so || state.told.is_some() || may_flap
+    });
+}
+
+fn named(fact: &Fact) -> &str {
+    fact.cluster.as_deref().unwrap_or("the arbiter")
+}
+
+fn list(nodes: &[u32]) -> String {
+    let shown: Vec<String> = nodes.iter().take(16).map(ToString::to_string).collect();
+    let more = if nodes.len() > 16 { ",..." } else { "" };
+    shown.join(",") + more
+}
+
+/// A time in words, rounded down.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} minutes", seconds / 60),
+        seconds => format!("{} hours", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests;
