@@ -3,6 +3,10 @@
 use crate::browser::Browser;
 use crate::lab::Arbiter;
 use qarbiter::engine::Verdict;
+use qarbiter::pki::expiry::Warning;
+use qarbiter::pki::facts::{Facts, Fingerprint, Moment, Serial};
+use qarbiter::pki::inventory::Role;
+use rustls::pki_types::CertificateDer;
 
 /// Opens the page and waits for its first content.
 pub(crate) fn page(arbiter: &Arbiter) -> Browser {
@@ -206,18 +210,29 @@ fn a_lost_holder_is_waited_for_in_sight() {
 #[test]
 fn what_the_arbiter_warns_of_is_at_the_top() {
     let arbiter = Arbiter::start();
-    let warnings = (1..=5).map(|n| format!("the certificate of <b>{n}</b> ends soon"));
-    arbiter.shared.guests.set_warnings(warnings.collect());
+    let endings = (1..=5).map(|n| Warning {
+        role: Role::Cluster,
+        facts: Facts {
+            name: format!("<b>{n}</b>"),
+            serial: Serial::from(n),
+            not_before: Moment(1_700_000_000),
+            not_after: Moment(1_800_000_000),
+            sha256: Fingerprint::of(&CertificateDer::from(vec![])),
+        },
+        days_left: 40,
+        superseded: false,
+    });
+    arbiter.shared.guests.set_endings(endings.collect());
     let browser = page(&arbiter);
     // The journal's own, and two of these; the rest on demand.
     let own = browser.texts("#arbiter").concat();
     assert!(
-        own.contains("The certificate of <b>2</b> ends soon."),
+        own.contains("The certificate of cluster \"<b>2</b>\" (number 2) ends on"),
         "{own}"
     );
     assert!(own.contains("3 more warnings"), "{own}");
     assert!(!own.contains("<b>5</b>"), "{own}");
     browser.click("#arbiter [data-part=more] summary");
-    browser.until_text("The certificate of <b>5</b> ends soon.");
+    browser.until_text("The certificate of cluster \"<b>5</b>\" (number 5) ends on");
     assert_calm(&browser);
 }
