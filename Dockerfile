@@ -21,7 +21,7 @@ RUN CARGO_TARGET_DIR=/build/target deploy/static/compile \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-tool \
     && mkdir -p /image/usr/share/doc/qarbiter \
     && cp LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/qarbiter/ \
-    && mkdir -p /volume/corosync/qnetd && chmod -R 0750 /volume/corosync
+    && mkdir -p /image/etc /volume/qnetd && chmod -R 0750 /volume
 
 FROM scratch
 ARG VERSION=unknown
@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="qarbiter" \
 COPY --from=build /image/ /
 # A new volume gets the owner of what is in its place. All of /etc/corosync is one, so that no empty
 # volume covers keys in a directory that is mounted there, as other images want it.
-COPY --from=build --chown=65532:65532 /volume/ /etc/
+COPY --from=build --chown=65532:65532 /volume/ /etc/corosync/
 VOLUME /etc/corosync
 ENV PATH=/usr/bin \
     container=oci \
