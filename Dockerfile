@@ -5,7 +5,8 @@
 #
 # The compiler runs on the machine that builds, whichever the image is for. See docs/CONTAINER.md.
 
-FROM --platform=$BUILDPLATFORM debian:trixie-slim AS build
+# The default is for builders that don't set it: Docker's before version 23.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} debian:trixie-slim AS build
 ARG TARGETARCH
 WORKDIR /build/source
 COPY deploy/static/toolchain deploy/static/
@@ -21,7 +22,7 @@ RUN CARGO_TARGET_DIR=/build/target deploy/static/compile \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-tool \
     && mkdir -p /image/usr/share/doc/qarbiter \
     && cp LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/qarbiter/ \
-    && mkdir -p /image/etc /volume/qnetd && chmod -R 0750 /volume
+    && mkdir -p /image/etc /volume/qnetd/nssdb && chmod -R 0750 /volume
 
 FROM scratch
 ARG VERSION=unknown
@@ -32,8 +33,8 @@ LABEL org.opencontainers.image.title="qarbiter" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /image/ /
-# A new volume gets the owner of what is in its place. All of /etc/corosync is one, so that no empty
-# volume covers keys in a directory that is mounted there, as other images want it.
+# A new volume gets the owner of what is in its place; people who come from other images mount theirs
+# at any of the three. The whole is declared as one, so that no empty volume covers keys in it.
 COPY --from=build --chown=65532:65532 /volume/ /etc/corosync/
 VOLUME /etc/corosync
 ENV PATH=/usr/bin \

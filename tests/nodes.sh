@@ -11,6 +11,8 @@ nodes_page=docs/install/by-hand.md
 # Of the network of nodes and arbiter.
 arbiter_address=10.53.0.1
 cluster=alpha
+# What runs a command on the arbiter, as the page has it; nothing where one is on it.
+arbiter=
 declare -A node_pid=()
 nodes_started=()
 
@@ -128,14 +130,17 @@ soon() {
     return 1
 }
 
+# It ends with 2 where there is no quorum.
+quorum_of() { on "$1" corosync-quorumtool -s -i || [ $? -eq 2 ]; }
+
 members_are() {
-    [ "$(on "$1" corosync-quorumtool -s -i | awk '/^Membership information/ { list = 1 }
+    [ "$(quorum_of "$1" | awk '/^Membership information/ { list = 1 }
         list && $1 + 0 { printf "%s%s", sep, $1; sep = " " }')" = "$2" ]
 }
 
 # votes NODE QUORATE TOTAL: whether the node says so.
 votes() {
-    on "$1" corosync-quorumtool -s -i | awk -v quorate="$2" -v total="$3" '
+    quorum_of "$1" | awk -v quorate="$2" -v total="$3" '
         /^Quorate:/ { q = $2 } /^Total votes:/ { t = $3 } END { exit !(q == quorate && t == total) }'
 }
 
