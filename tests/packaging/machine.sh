@@ -3,7 +3,8 @@
 # makes and later ones use again.
 #
 # Needs root, and of Debian: debootstrap procps systemd-container util-linux. The caller sets `work` to
-# a directory of its own, and calls `machine_down` before it ends.
+# a directory of its own and has `die`, and calls `machine_down` before it ends.
+# shellcheck disable=SC2154 # work
 
 machine_suite=bookworm
 # Outside of the work tree, so that a fresh clone does not make it again.
@@ -22,8 +23,8 @@ machine_prepare() {
     mkdir -p "$new"
     debootstrap --variant=minbase --include="$packages" "$machine_suite" "$new" >"$new.log" 2>&1 ||
         { tail -20 "$new.log" >&2; die "debootstrap failed, see $new.log"; }
-    (cd "$new/srv" && chroot "$new" sh -c 'apt-get clean; cd /srv; apt-get -qq download corosync-qnetd' ||
-        die "can't download the reference's package")
+    chroot "$new" sh -c 'apt-get clean; cd /srv; apt-get -qq download corosync-qnetd' ||
+        die "can't download the reference's package"
     rm "$new.log"
     # Another run may have been faster.
     mv --no-target-directory "$new" "$machine_base" 2>/dev/null || rm -rf "$new"
@@ -58,7 +59,8 @@ machine_down() {
         # Nothing in it is worth an orderly end.
         kill -KILL "${machine_leader:-$machine_nspawn}" 2>/dev/null || true
         wait "$machine_nspawn" 2>/dev/null || true
-        machine_nspawn= machine_leader=
+        machine_nspawn=''
+        machine_leader=''
     fi
     if mountpoint -q "$work/root"; then umount "$work/root"; fi
 }
