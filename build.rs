@@ -36,10 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     set("TARGET", &std::env::var("TARGET")?);
     set("RUSTLS", &locked("rustls", "0.24.")?);
     set("RING", &locked("ring", "0.17.")?);
-    println!("cargo:rerun-if-env-changed=QARBITER_COMMIT");
+    println!("cargo:rerun-if-env-changed=BUILD_COMMIT");
     // Otherwise each commit would make everything be compiled again.
     let is_release = std::env::var("PROFILE")? == "release";
-    let named = std::env::var("QARBITER_COMMIT").ok();
+    let named = std::env::var("BUILD_COMMIT").ok();
     let commit = named.or_else(|| is_release.then(checked_out).flatten());
     set("COMMIT", commit.as_deref().unwrap_or("unknown"));
     let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
@@ -48,8 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Not `QARBITER_...`: cargo sets it also for what it runs, where that would be a setting.
 fn set(name: &str, value: &str) {
-    println!("cargo:rustc-env=QARBITER_BUILD_{name}={value}");
+    println!("cargo:rustc-env=VERSION_{name}={value}");
 }
 
 /// The version of a dependency, of those that begin like this.
