@@ -32,11 +32,21 @@ pub(crate) struct Lab {
 impl Lab {
     /// A lab whose server requires TLS and client certificates.
     pub(crate) fn new() -> Self {
-        Self::with_flags(&["-s", "req", "-c", "on"])
+        Self::with_environment(&[])
+    }
+
+    /// The same with settings from the environment (`NAME=VALUE`).
+    pub(crate) fn with_environment(environment: &'static [&'static str]) -> Self {
+        Self::with(&["-s", "req", "-c", "on"], environment)
+    }
+
+    /// A lab whose server has these flags.
+    pub(crate) fn with_flags(flags: &'static [&'static str]) -> Self {
+        Self::with(flags, &[])
     }
 
     /// Lays the cables, creates the CA by the server's own tool, and starts the server.
-    pub(crate) fn with_flags(flags: &'static [&'static str]) -> Self {
+    fn with(flags: &'static [&'static str], environment: &'static [&'static str]) -> Self {
         let flavour = Flavour::from_environment();
         tools::require(flavour);
         let begin = Instant::now();
@@ -47,7 +57,7 @@ impl Lab {
         let switches = Namespace::new("switches", scratch.path());
         let machine = Namespace::new("server", scratch.path());
         let lab = Self {
-            server: Server::new(flavour, scratch.path(), flags),
+            server: Server::new(flavour, scratch.path(), flags, environment),
             switches,
             machine,
             clusters: AtomicU32::new(0),

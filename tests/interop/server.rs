@@ -41,11 +41,18 @@ pub(crate) struct Server {
     flavour: Flavour,
     programs: PathBuf,
     flags: &'static [&'static str],
+    environment: &'static [&'static str],
 }
 
 impl Server {
-    /// Finds the programs; `flags` say what the server demands of its clients. For ours, makes the links by whose names the binary knows its part.
-    pub(crate) fn new(flavour: Flavour, scratch: &Path, flags: &'static [&'static str]) -> Self {
+    /// Finds the programs; `flags` say what the server demands of its clients, `environment` what else is set
+    /// (`NAME=VALUE`). For ours, makes the links by whose names the binary knows its part.
+    pub(crate) fn new(
+        flavour: Flavour,
+        scratch: &Path,
+        flags: &'static [&'static str],
+        environment: &'static [&'static str],
+    ) -> Self {
         let programs = match flavour {
             Flavour::Theirs => PathBuf::from("/usr/bin"),
             Flavour::Ours => {
@@ -61,6 +68,7 @@ impl Server {
             flavour,
             programs,
             flags,
+            environment,
         }
     }
 
@@ -95,18 +103,8 @@ impl Server {
         );
         let program = self.program("corosync-qnetd");
         let data = "QARBITER_PATHS_DATA_DIR=/run/corosync-qnetd/data";
-        let mut command = vec![
-            "env",
-            data,
-            program.as_str(),
-            "-f",
-            "-d",
-            "-p",
-            "5403",
-            "-S",
-            &settings,
-        ];
-        command.extend(self.flags);
+        let arguments = [program.as_str(), "-f", "-d", "-p", "5403", "-S", &settings];
+        let command = [&["env", data], self.environment, &arguments, self.flags].concat();
         machine.start("qnetd", &command);
         let limit = Instant::now() + Duration::from_secs(10);
         while !listening(machine) {

@@ -3,7 +3,7 @@
 //!
 //! The clusters live in namespaces, with the laboratory of the interop tests: it needs root and the
 //! Debian packages corosync, corosync-qdevice, libnss3-tools, openssl, iproute2 and util-linux, and
-//! here also prometheus (which has promtool) and chromium. A missing one fails the test and is named.
+//! here also prometheus (which has promtool), chromium and python3. A missing one fails the test and is named.
 
 // A test may fail by any panic; the exceptions in clippy.toml do not reach the helpers of a test target.
 #![allow(
@@ -55,4 +55,5 @@ mod queries;
 mod split;
 mod text;
 mod web;
+mod webhook;
 mod witnesses;

@@ -11,14 +11,15 @@ use crate::prometheus::Prometheus;
 use crate::spec::Spec;
 use crate::text::{Labels, series};
 use crate::witnesses::{ALL, Account, HTTP, agree};
-use crate::{dashboard, documents, queries, text, web};
+use crate::{dashboard, documents, queries, text, web, webhook};
 
 /// How long witnesses may take to hear of what happened.
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_split_is_seen_by_everybody_and_told_alike() {
-    let lab = Lab::new();
+    let lab = Lab::with_environment(webhook::ENVIRONMENT);
+    webhook::listen(&lab);
     let prometheus = Prometheus::start(&lab);
     let cluster = Cluster::start(&lab, Spec::ffsplit("rom", &[1, 2]));
     cluster.wait_complete();
@@ -52,6 +53,7 @@ fn a_split_is_seen_by_everybody_and_told_alike() {
     prometheus.wait("the alert has ended", |prometheus| {
         prometheus.firing().is_empty() && prometheus.alerts("pending").is_empty()
     });
+    the_webhook_is_told_of_the_end(&lab);
     every_query_fits(&lab, &prometheus);
     documents::check(&text::metrics(&metrics(&lab)));
     cluster.assert_never_both_quorate();
@@ -84,6 +86,27 @@ fn everybody_tells(lab: &Lab) {
     });
     agree(&accounts, &expected);
     lab.note("everybody tells the same of the split");
+}
+
+/// The split that was told is told as over, once, by the same key.
+fn the_webhook_is_told_of_the_end(lab: &Lab) {
+    let begin = Instant::now();
+    loop {
+        let all = webhook::alerts(lab);
+        let of_it = |alert: &&Value| alert["key"] == "split/rom";
+        let said: Vec<&str> = all
+            .iter()
+            .filter(of_it)
+            .map(|alert| alert["status"].as_str().unwrap())
+            .collect();
+        match said.as_slice() {
+            ["firing", "resolved"] => break,
+            ["firing"] => assert!(begin.elapsed() < SOON, "no end: {all:#?}"),
+            _ => panic!("{all:#?}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    lab.note("the webhook was told of the end");
 }
 
 /// Prometheus has understood every line as it was meant.

@@ -30,20 +30,21 @@ pub(crate) struct Account {
 pub(crate) type Witness = fn(&Lab, &str) -> Option<Account>;
 
 /// All of them.
-pub(crate) const ALL: [(&str, Witness); 6] = [
+pub(crate) const ALL: [(&str, Witness); 7] = [
     ("the API", api),
     ("the API's decisions", decisions),
     ("the metrics", metrics),
     ("qarbiter status", status),
     ("qarbiter check", check),
     ("the page", crate::page::tells),
+    ("the webhook", crate::webhook::tells),
 ];
 
-fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn numbers(value: &Value) -> Vec<u64> {
+pub(crate) fn numbers(value: &Value) -> Vec<u64> {
     let list = value.as_array().into_iter().flatten();
     list.filter_map(Value::as_u64).collect()
 }
