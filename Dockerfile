@@ -15,7 +15,9 @@ COPY . .
 ARG SOURCE_DATE_EPOCH
 # A directory with the crates, where they can't be fetched (see deploy/static/compile).
 ARG VENDOR
-RUN CARGO_TARGET_DIR=/build/target deploy/static/compile \
+# The commit, which no file in the image tells.
+ARG REVISION=unknown
+RUN BUILD_COMMIT=$REVISION CARGO_TARGET_DIR=/build/target deploy/static/compile \
         "$(echo "${TARGETARCH:-$(dpkg --print-architecture)}" | sed 's/^arm$/armhf/')" /image/usr/bin/qarbiter \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-certutil \
