@@ -5,7 +5,8 @@
 #
 # The compiler runs on the machine that builds, whichever the image is for. See docs/CONTAINER.md.
 
-FROM --platform=$BUILDPLATFORM debian:trixie-slim AS build
+# The default is for builders that don't set it: Docker's before version 23.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} debian:trixie-slim AS build
 ARG TARGETARCH
 WORKDIR /build/source
 COPY deploy/static/toolchain deploy/static/
@@ -14,14 +15,16 @@ COPY . .
 ARG SOURCE_DATE_EPOCH
 # A directory with the crates, where they can't be fetched (see deploy/static/compile).
 ARG VENDOR
-RUN CARGO_TARGET_DIR=/build/target deploy/static/compile \
+# The commit, which no file in the image tells.
+ARG REVISION=unknown
+RUN BUILD_COMMIT=$REVISION CARGO_TARGET_DIR=/build/target deploy/static/compile \
         "$(echo "${TARGETARCH:-$(dpkg --print-architecture)}" | sed 's/^arm$/armhf/')" /image/usr/bin/qarbiter \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-certutil \
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-tool \
     && mkdir -p /image/usr/share/doc/qarbiter \
     && cp LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/qarbiter/ \
-    && mkdir -p /volume/corosync/qnetd && chmod -R 0750 /volume/corosync
+    && mkdir -p /image/etc /volume/qnetd/nssdb && chmod -R 0750 /volume
 
 FROM scratch
 ARG VERSION=unknown
@@ -32,9 +35,9 @@ LABEL org.opencontainers.image.title="qarbiter" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /image/ /
-# A new volume gets the owner of what is in its place. All of /etc/corosync is one, so that no empty
-# volume covers keys in a directory that is mounted there, as other images want it.
-COPY --from=build --chown=65532:65532 /volume/ /etc/
+# A new volume gets the owner of what is in its place; people who come from other images mount theirs
+# at any of the three. The whole is declared as one, so that no empty volume covers keys in it.
+COPY --from=build --chown=65532:65532 /volume/ /etc/corosync/
 VOLUME /etc/corosync
 ENV PATH=/usr/bin \
     container=oci \

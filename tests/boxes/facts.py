@@ -11,7 +11,8 @@ import tomllib
 import yaml
 
 UID = 65532
-STATE = "/etc/corosync/qnetd"
+# The Dockerfile's own volume: with another place it would be one beside the one that is mounted.
+STATE = re.search(r"^VOLUME (\S+)$", pathlib.Path("Dockerfile").read_text(), re.M).group(1)
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
 IMAGE = f"qarbiter/qarbiter:{VERSION}"
 

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# Builds the container image as `qarbiter` into the storage that `images` works on.
+#
+# By buildah, without a daemon. In the place of debian:trixie-slim, which a machine without that
+# network can't pull, is a root directory by debootstrap under its name. Needs root, cargo, and of
+# Debian: buildah debootstrap. The caller defines `say` and `die`.
+
+image_work=$PWD/target/container
+image_version=$(cargo pkgid --locked | sed 's/.*[@#]//')
+
+images() {
+    buildah --root "$image_work/storage" --runroot "$image_work/storage-run" --storage-driver overlay "$@"
+}
+
+stand_in_for_debian() {
+    if images inspect --type image debian:trixie-slim >/dev/null 2>&1; then return 0; fi
+    say "a stand-in for debian:trixie-slim"
+    local base container
+    base=$(deploy/static/base)
+    container=$(images from scratch)
+    # As an archive, which keeps owners and modes.
+    tar -C "$base" -cf "$image_work/base.tar" .
+    images add --quiet "$container" "$image_work/base.tar" / >/dev/null
+    rm "$image_work/base.tar"
+    # What this machine's packages come through may need a certificate of its own.
+    if compgen -G '/usr/local/share/ca-certificates/*' >/dev/null; then
+        images add --quiet "$container" /usr/local/share/ca-certificates /usr/local/share/ca-certificates >/dev/null
+    fi
+    images config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
+    images commit --quiet --rm "$container" docker.io/library/debian:trixie-slim >/dev/null
+}
+
+# build_image [--from-nothing]: with that, as it is on a machine that has only the sources.
+build_image() {
+    local options=() crates
+    mkdir -p "$image_work"
+    stand_in_for_debian
+    say "build"
+    if [ "${1:-}" = --from-nothing ]; then
+        options+=(--no-cache)
+    else
+        # The places are those of deploy/static/build, so that what it has compiled is used.
+        crates=${XDG_CACHE_HOME:-$HOME/.cache}/qarbiter/crates-$(sha256sum Cargo.lock | cut -c 1-12)
+        if [ -d "$crates" ]; then
+            mkdir -p target/static/build
+            options+=(--layers --build-arg VENDOR=/build/crates
+                --volume "$crates:/build/crates:ro" --volume "$PWD/target/static/build:/build/target")
+        fi
+    fi
+    # Its last layers, too: buildah would take them again with the labels of another revision.
+    images rmi --force qarbiter >/dev/null 2>&1 || true
+    images build --isolation chroot --pull-never --format docker --quiet "${options[@]}" \
+        --build-arg VERSION="$image_version" --build-arg REVISION="$(git rev-parse HEAD)" \
+        --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" --tag qarbiter . >"$image_work/build.log" 2>&1 ||
+        { tail -n 40 "$image_work/build.log" >&2; die "the image can't be built, see $image_work/build.log"; }
+}
+
+# archive_image FILE: for `docker load`, under the name that compose.yaml has.
+archive_image() {
+    rm -f "$1"
+    images push --quiet qarbiter "docker-archive:$1:qarbiter/qarbiter:$image_version"
+}
