@@ -22,4 +22,5 @@ pub mod pki;
 pub mod proto;
 pub mod telemetry;
 pub mod tls;
+pub mod version;
 pub mod wire;

@@ -61,8 +61,19 @@ fn running(part: &PartitionSnapshot<'_>, sums: &Arithmetic) -> Vec<NodeId> {
 
 /// The state of a cluster.
 pub fn health(cluster: &ClusterSnapshot) -> Health {
-    let (level, sentence) = judge(cluster);
-    Health { level, sentence }
+    let (level, mut sentence) = judge(cluster);
+    if !cluster.votes_stay || cluster.clients.is_empty() {
+        return Health { level, sentence };
+    }
+    if level == Level::Ok {
+        // What it promises needs a vote that moves.
+        sentence = "all nodes connected".to_owned();
+    }
+    sentence += "; the journal can't be written, so nobody gets a vote who has none";
+    Health {
+        level: level.max(Level::Degraded),
+        sentence,
+    }
 }
 
 fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
@@ -176,6 +187,14 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
             format!(
                 "the vote is moving to {}: node {node} has to confirm first that it lost it",
                 nodes(winner)
+            ),
+        ),
+        Waiting::Journal => (
+            level,
+            format!(
+                "{} {} for the vote: it leaves when the journal is written",
+                nodes(winner),
+                verb(winner.len(), "waits", "wait"),
             ),
         ),
         Waiting::Lease { node, .. } => {

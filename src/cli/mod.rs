@@ -27,6 +27,7 @@ mod tool;
 mod upkeep;
 
 use crate::config::ConfigErrors;
+use crate::version::LONG;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 
 /// A vote server for corosync clusters.
 #[derive(Debug, Parser)]
-#[command(name = "qarbiter", version, about, max_term_width = 100)]
+#[command(name = "qarbiter", version, long_version = LONG, about, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -206,6 +206,9 @@ pub enum Waiting {
         /// When its vote must have expired; `None` if only its return or an operator ends it.
         until: Option<Time>,
     },
+    /// The vote leaves when it is written down who has it. Never an outcome of the engine itself:
+    /// whoever carries out what it decides says so.
+    Journal,
 }
 
 impl fmt::Display for Waiting {
@@ -234,6 +237,7 @@ impl fmt::Display for Waiting {
                 "node {node} can't be reached and may still cast the vote; \
                  an operator must release it if the node is down"
             ),
+            Self::Journal => f.write_str("the vote leaves when it is written to the journal"),
         }
     }
 }

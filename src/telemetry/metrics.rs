@@ -5,6 +5,7 @@
 
 use crate::engine::{CloseReason, LeaveCause, Verdict};
 use crate::tls::TlsError;
+use crate::version::{COMMIT, TARGET, VERSION};
 use crate::wire::{Algorithm, ErrorCode};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -168,9 +169,9 @@ impl Metrics {
         );
         let build = make.put(IntGaugeVec::new(
             Opts::new("qarbiter_build_info", "The program."),
-            &["version"],
+            &["version", "commit", "target"],
         ));
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build.with_label_values(&[VERSION, COMMIT, TARGET]).set(1);
         let metrics = Self {
             accepted: make.counter(
                 "qarbiter_connections_accepted_total",

@@ -24,3 +24,4 @@ mod serve;
 mod status;
 mod tool;
 mod upkeep;
+mod version;

@@ -2,6 +2,7 @@
 
 use crate::lab::Arbiter;
 use qarbiter::engine::Verdict;
+use qarbiter::version::{COMMIT, TARGET, VERSION};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -77,11 +78,10 @@ fn a_split_is_seen_in_numbers() {
         ("qarbiter_connections_accepted_total", 2.0),
         ("qarbiter_history_lost_total", 0.0),
         (
-            concat!(
-                "qarbiter_build_info{version=\"",
-                env!("CARGO_PKG_VERSION"),
-                "\"}"
-            ),
+            format!(
+                "qarbiter_build_info{{commit=\"{COMMIT}\",target=\"{TARGET}\",version=\"{VERSION}\"}}"
+            )
+            .leak(),
             1.0,
         ),
     ] {
