@@ -31,7 +31,7 @@ impl Alert {
             Ok(all) if all.iter().all(|tried| tried.is_good) => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
             Err(error) => {
-                complain(NAME, &*error);
+                complain(NAME, &error);
                 ExitCode::FAILURE
             }
         }

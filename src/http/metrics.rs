@@ -140,8 +140,12 @@ fn own_certificates(text: &mut String, state: &State) {
             (role, 0 | 1) => role.to_owned(),
             (role, at) => format!("{role}_{at}"),
         };
-        let labels = format_args!("certificate=\"{role}\"");
-        number(text, NAME, labels, certificate.not_after_unix);
+        number(
+            text,
+            NAME,
+            format_args!("certificate=\"{role}\""),
+            certificate.not_after_unix,
+        );
     }
 }
 

@@ -178,8 +178,7 @@ impl Hub {
     pub fn look<R>(&self, name: &ClusterName, f: impl FnOnce(&Cluster) -> R) -> Option<R> {
         let cell = lock(self.shard(name)).get(name).cloned()?;
         let guarded = lock(&cell.guarded);
-        let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
-        is_there.then(|| f(&guarded.cluster))
+        guarded.is_there().then(|| f(&guarded.cluster))
     }
 
     /// Runs `f` on the cluster of that name, which may be new and empty. The messages that it
@@ -209,8 +208,9 @@ impl Hub {
         let journal_fails = self.journal_fails();
         let cell = lock(self.shard(name)).get(name).cloned()?;
         let guarded = lock(&cell.guarded);
-        let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
-        is_there.then(|| guarded.snapshot(self.clock.now(), journal_fails))
+        guarded
+            .is_there()
+            .then(|| guarded.snapshot(self.clock.now(), journal_fails))
     }
 
     /// All of them, in the order in which they came.
@@ -230,19 +230,32 @@ impl Hub {
     }
 
     fn visit_guarded<R>(&self, mut f: impl FnMut(&Guarded) -> R) -> Vec<R> {
+        let cells = self.in_order();
+        let seen = cells.iter().filter_map(|cell| {
+            let guarded = lock(&cell.guarded);
+            guarded.is_there().then(|| f(&guarded))
+        });
+        seen.collect()
+    }
+
+    /// The clusters that have clients or leases. Apart from [`Self::visit`], of which the program
+    /// has many copies.
+    fn in_order(&self) -> Vec<Arc<Cell>> {
         let cells = self.shards.iter().flat_map(|shard| {
             let shard = lock(shard);
             shard.values().cloned().collect::<Vec<_>>()
         });
-        let mut seen: Vec<(u64, R)> = cells
+        let mut seen: Vec<(u64, Arc<Cell>)> = cells
             .filter_map(|cell| {
                 let guarded = lock(&cell.guarded);
-                let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
-                is_there.then(|| (guarded.order, f(&guarded)))
+                let order = guarded.order;
+                let is_there = guarded.is_there();
+                drop(guarded);
+                is_there.then_some((order, cell))
             })
             .collect();
         seen.sort_by_key(|(order, _)| *order);
-        seen.into_iter().map(|(_, seen)| seen).collect()
+        seen.into_iter().map(|(_, cell)| cell).collect()
     }
 
     /// Changes the rules for clusters that appear from now on. Returns those that are here and
@@ -475,6 +488,11 @@ impl Hub {
 }
 
 impl Guarded {
+    /// Whether the cluster has clients or leases, and is in the hub.
+    fn is_there(&self) -> bool {
+        !self.retired && !self.cluster.is_forgettable()
+    }
+
     /// Adds the queue of a client that joined.
     pub(super) fn add(&mut self, conn: ConnId, outbox: &Arc<Outbox>) {
         if self.outbox(conn).is_none() {

@@ -24,7 +24,6 @@ use rcgen::{
     PublicKeyData, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
 use rsa::RsaPrivateKey;
-use rsa::pkcs8::EncodePrivateKey;
 use rsa::rand_core::OsRng;
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -185,13 +184,9 @@ fn new_key(kind: KeyKind) -> Result<KeyPair, CaError> {
             let failed = |error: &dyn std::fmt::Display| CaError::Rsa(error.to_string());
             let made = RsaPrivateKey::new(&mut OsRng, RSA_BITS).map_err(|error| failed(&error))?;
             let (modulus, exponent) = (made.n().clone(), made.e().clone());
-            let mut primes = made.primes().to_vec();
-            // ring refuses keys of which the first prime is not the larger one.
-            primes.sort_by(|one, other| other.cmp(one));
-            let sorted =
-                RsaPrivateKey::from_components(modulus, exponent, made.d().clone(), primes)
-                    .map_err(|error| failed(&error))?;
-            let document = sorted.to_pkcs8_der().map_err(|error| failed(&error))?;
+            let (secret, primes) = (made.d().clone(), made.primes().to_vec());
+            let document = super::rsa::to_pkcs8(modulus, exponent, secret, primes)
+                .map_err(|error| failed(&error))?;
             Ok(KeyPair::try_from(&PrivatePkcs8KeyDer::from(
                 document.as_bytes(),
             ))?)

@@ -29,6 +29,7 @@ pub mod nss;
 pub mod p12;
 pub mod profile;
 pub mod revoked;
+mod rsa;
 pub mod seen;
 pub mod store;
 pub mod watch;

@@ -69,8 +69,12 @@ impl Row {
     }
 
     fn node(&self, text: &mut String, name: &str, node: u32, value: impl Display) {
-        let labels = format_args!("{},node=\"{node}\"", self.label);
-        number(text, name, labels, value);
+        number(
+            text,
+            name,
+            format_args!("{},node=\"{node}\"", self.label),
+            value,
+        );
     }
 }
 
@@ -109,8 +113,12 @@ pub(super) const FAMILIES: [Family; 21] = [
             let algorithm = row.cluster.algorithm.config_name();
             let rules = row.cluster.policy.rules.name();
             let label = &row.label;
-            let labels = format_args!("{label},algorithm=\"{algorithm}\",rules=\"{rules}\"");
-            number(text, name, labels, 1);
+            number(
+                text,
+                name,
+                format_args!("{label},algorithm=\"{algorithm}\",rules=\"{rules}\""),
+                1,
+            );
         },
     ),
     (
@@ -165,8 +173,12 @@ pub(super) const FAMILIES: [Family; 21] = [
         |text, name, row| {
             if let Some((rule, outcome)) = rule(&row.cluster) {
                 let label = &row.label;
-                let labels = format_args!("{label},rule=\"{rule}\",outcome=\"{outcome}\"");
-                number(text, name, labels, 1);
+                number(
+                    text,
+                    name,
+                    format_args!("{label},rule=\"{rule}\",outcome=\"{outcome}\""),
+                    1,
+                );
             }
         },
     ),
@@ -215,8 +227,12 @@ pub(super) const FAMILIES: [Family; 21] = [
                     ("with", sums.tolerated_with_arbiter),
                     ("without", sums.tolerated_without_arbiter),
                 ] {
-                    let labels = format_args!("{},arbiter=\"{arbiter}\"", row.label);
-                    number(text, name, labels, failures);
+                    number(
+                        text,
+                        name,
+                        format_args!("{},arbiter=\"{arbiter}\"", row.label),
+                        failures,
+                    );
                 }
             }
         },
@@ -234,8 +250,7 @@ pub(super) const FAMILIES: [Family; 21] = [
             kinds.sort_unstable();
             kinds.dedup();
             for kind in kinds {
-                let labels = format_args!("{},kind=\"{kind}\"", row.label);
-                number(text, name, labels, 1);
+                number(text, name, format_args!("{},kind=\"{kind}\"", row.label), 1);
             }
         },
     ),

@@ -2,9 +2,9 @@
 
 use der::asn1::ObjectIdentifier;
 use der::{AnyRef, Decode, Encode};
+use rsa::BigUint;
 use rsa::pkcs1;
-use rsa::pkcs8::{AlgorithmIdentifierRef, EncodePrivateKey, PrivateKeyInfo};
-use rsa::{BigUint, RsaPrivateKey};
+use rsa::pkcs8::{AlgorithmIdentifierRef, PrivateKeyInfo};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sec1::EcPrivateKey;
 use sha1::{Digest, Sha1};
@@ -146,16 +146,13 @@ impl Numbers {
                 modulus.bits()
             )));
         }
-        let mut primes = primes.map(number).to_vec();
-        primes.sort_by(|one, other| other.cmp(one));
-        let key = RsaPrivateKey::from_components(
+        let document = crate::pki::rsa::to_pkcs8(
             modulus,
             number(public_exponent),
             number(private_exponent),
-            primes,
+            primes.map(number).to_vec(),
         )
         .map_err(broken)?;
-        let document = key.to_pkcs8_der().map_err(broken)?;
         Ok(PrivatePkcs8KeyDer::from(document.as_bytes().to_vec()))
     }
 
