@@ -106,6 +106,15 @@ pub(crate) fn with(
     cluster
 }
 
+/// These nodes reported what they see before the others did.
+pub(crate) fn earlier(mut cluster: ClusterSnapshot, nodes: &[u32]) -> ClusterSnapshot {
+    let clients = cluster.clients.iter_mut();
+    for client in clients.filter(|client| nodes.contains(&client.node.0)) {
+        client.ring.seq = 4;
+    }
+    cluster
+}
+
 pub(crate) fn lease(mut cluster: ClusterSnapshot, node: u32, left: Option<u64>) -> ClusterSnapshot {
     cluster.leases.push(LeaseSnapshot {
         node: NodeId(node),
