@@ -201,7 +201,7 @@ pub enum Waiting {
     },
     /// A node that can't be reached may still cast the vote.
     Lease {
-        /// The node.
+        /// The node; 0 stands for one, or several, of which nothing else is known.
         node: NodeId,
         /// When its vote must have expired; `None` if only its return or an operator ends it.
         until: Option<Time>,
@@ -226,14 +226,29 @@ impl fmt::Display for Waiting {
             } => {
                 write!(
                     f,
-                    "node {node} can't be reached and may still cast the vote for a while"
+                    "{} can't be reached and may still cast the vote for a while",
+                    Lost(*node)
                 )
             }
             Self::Lease { node, until: None } => write!(
                 f,
-                "node {node} can't be reached and may still cast the vote; \
-                 an operator must release it if the node is down"
+                "{} can't be reached and may still cast the vote; \
+                 an operator must release it if the node is down",
+                Lost(*node)
             ),
+        }
+    }
+}
+
+/// A node that can't be reached, in words; 0 stands for what the records no longer name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost(pub(crate) NodeId);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NodeId(0) => f.write_str("a node that the damaged journal no longer names"),
+            node => write!(f, "node {node}"),
         }
     }
 }
