@@ -60,7 +60,7 @@ fn setup(nodes: &[u32], algorithm: Algorithm) -> Setup {
 
 fn agrees(name: &'static str, nodes: &'static [u32], setup: &Setup, faults: &[&str]) {
     let faults = parse(faults, setup.nodes()).unwrap();
-    let story = run(setup, &faults);
+    let story = run(setup, &faults).unwrap();
     let lab = Lab::new();
     let cluster = Cluster::start(&lab, spec(name, nodes, setup));
     // This compares the expected votes too.
