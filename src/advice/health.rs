@@ -3,6 +3,7 @@
 //! It is what the arbiter can know: what the connected nodes report, and the arithmetic of the
 //! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
 
+use super::warning::{no_quorum_although, without_quorum};
 use super::words::{because, list, nobody, nodes, number, release, seconds, verb};
 use crate::engine::explain::{Decision, Lost, Rule, Waiting};
 use crate::engine::policy::LostHolder;
@@ -63,7 +64,29 @@ fn running(part: &PartitionSnapshot<'_>, sums: &Arithmetic) -> Vec<NodeId> {
 /// The state of a cluster.
 pub fn health(cluster: &ClusterSnapshot) -> Health {
     let (level, sentence) = judge(cluster);
-    Health { level, sentence }
+    let lacking = without_quorum(cluster);
+    if lacking.is_empty() || level == Level::Critical {
+        return Health { level, sentence };
+    }
+    // What was said of those that run is wrong, and only they know why.
+    let lack = format!("{} {}", nodes(&lacking), no_quorum_although(lacking.len()));
+    let parts = cluster.partitions();
+    let others = parts.iter().flat_map(|part| {
+        let sums = cluster.arithmetic.as_ref();
+        sums.map(|sums| running(part, sums)).unwrap_or_default()
+    });
+    let runs: Vec<NodeId> = others.filter(|node| !lacking.contains(node)).collect();
+    if runs.is_empty() {
+        Health {
+            level: Level::Critical,
+            sentence: lack,
+        }
+    } else {
+        Health {
+            level: Level::Degraded,
+            sentence: format!("{lack}; as for the others: {sentence}"),
+        }
+    }
 }
 
 fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
@@ -321,16 +344,17 @@ fn incomplete(
         let then = match spare {
             0 if sums.nodes == 2 => format!("if the other node dies {it}"),
             0 => format!("if another node dies {it}"),
-            more => format!("if {} other nodes die {it}", number(more + 1)),
+            more if seen.len() == 1 => format!("if {} other nodes die {it}", number(more + 1)),
+            more => format!("if any {} nodes die {it}", number(more + 1)),
+        };
+        let others = match (seen.len(), members.len()) {
+            (1, 2) => "the other node",
+            (1, _) => "the other nodes",
+            _ => "other nodes",
         };
         said.push(format!(
-            "{} to the arbiter, only to the other {}; {then}",
-            gone(&seen),
-            if members.len() - seen.len() == 1 {
-                "node"
-            } else {
-                "nodes"
-            }
+            "{} to the arbiter, only to {others}; {then}",
+            gone(&seen)
         ));
     }
     if seen.is_empty() {

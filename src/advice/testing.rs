@@ -100,6 +100,8 @@ pub(crate) fn with(
             verdict: *standing,
             standing: *standing,
             why: None,
+            quorate: standing.map(|verdict| verdict == Verdict::Ack),
+            quorate_for: Duration::from_secs(60),
         });
     }
     cluster.clients.sort_by_key(|client| client.node);

@@ -106,6 +106,10 @@ pub(crate) fn because(rule: &Rule) -> String {
         Rule::TieBreaker { rule, .. } => {
             format!("because the tie-breaker is {}", tie_breaker_setting(*rule))
         }
+        Rule::FirstOfTie { rule } => format!(
+            "because no side has the tie-breaker ({rule}) and that side has the lowest connected \
+             node id"
+        ),
         Rule::OnlyHalf { .. } => "because no node of the other half is connected".to_owned(),
         Rule::Majority {
             members,

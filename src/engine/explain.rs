@@ -42,6 +42,12 @@ pub enum Rule {
         /// The node that it names here.
         node: Option<NodeId>,
     },
+    /// ffsplit: an exact tie, and the tie-breaker's node is in none of the partitions: it goes to
+    /// the one with the lowest connected node id (algorithms spec, section 5.4).
+    FirstOfTie {
+        /// The tie-breaker.
+        rule: TieBreaker,
+    },
     /// ffsplit: no connected partition has half of the configured nodes.
     NoHalf {
         /// Configured nodes.
@@ -91,6 +97,7 @@ impl Rule {
             Self::Connected { .. } => "connected",
             Self::KeepActive => "keep_active",
             Self::TieBreaker { .. } => "tie_breaker",
+            Self::FirstOfTie { .. } => "first_of_tie",
             Self::NoHalf { .. } => "no_half",
             Self::OnlyPartition { .. } => "only_partition",
             Self::Largest { .. } => "largest",
@@ -140,6 +147,11 @@ impl fmt::Display for Rule {
                 write!(f, "an exact tie goes to the {rule}, which is {node}")
             }
             Self::TieBreaker { rule, .. } => write!(f, "an exact tie goes to {rule}"),
+            Self::FirstOfTie { rule } => write!(
+                f,
+                "an exact tie, and no partition has the tie-breaker ({rule}), so it goes to the \
+                 one with the lowest connected node id"
+            ),
             Self::NoHalf { configured } => {
                 write!(
                     f,
@@ -240,14 +252,15 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// A node that can't be reached, in words; 0 stands for what the records no longer name.
+/// A node that can't be reached, in words; 0 stands for what the records do not name (safety spec,
+/// section 4).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost(pub(crate) NodeId);
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            NodeId(0) => f.write_str("a node that the damaged journal no longer names"),
+            NodeId(0) => f.write_str("a node that the journal may have lost (power cut or damage)"),
             node => write!(f, "node {node}"),
         }
     }

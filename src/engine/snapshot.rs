@@ -50,6 +50,10 @@ pub struct ClientSnapshot {
     pub standing: Option<Verdict>,
     /// Why.
     pub why: Option<Arc<Rule>>,
+    /// Whether it last reported to have quorum in its present membership, if it reported that.
+    pub quorate: Option<bool>,
+    /// For how long it has both reported this and had the verdict that stands.
+    pub quorate_for: Duration,
 }
 
 impl ClientSnapshot {
@@ -337,6 +341,11 @@ fn client_snapshot(client: &Client, now: Time) -> ClientSnapshot {
         verdict: client.last_verdict,
         standing: client.standing_verdict(),
         why: client.why.clone(),
+        quorate: client.quorate.map(|(quorate, _)| quorate),
+        quorate_for: client
+            .quorate
+            .map(|(_, since)| now.since(since).min(now.since(client.told_at)))
+            .unwrap_or_default(),
     }
 }
 

@@ -99,8 +99,8 @@ fn nodes_that_are_not_connected() {
         (
             lease(lease(cluster(2, FF), 0, Some(9000)), 1, None),
             Critical,
-            "no node is connected; node 1 and a node that the damaged journal no longer names may \
-             still cast the vote",
+            "no node is connected; node 1 and a node that the journal may have lost (power cut or \
+             damage) may still cast the vote",
         ),
         (
             reduced(2, 1, FF),
@@ -139,14 +139,38 @@ fn nodes_that_are_not_connected() {
         (
             decided(four_see_each_other, &[1, 2, 3, 4], TIE),
             Degraded,
-            "nodes 3,4 are not connected to the arbiter, only to the other nodes; \
-             if two other nodes die they stop",
+            "nodes 3,4 are not connected to the arbiter, only to other nodes; \
+             if any two nodes die they stop",
         ),
         (
             decided(three_of_five, &[1, 2, 3, 4, 5], TIE),
             Degraded,
-            "nodes 4,5 are not connected to the arbiter, only to the other nodes; \
+            "nodes 4,5 are not connected to the arbiter, only to other nodes; \
              if another node dies they stop",
+        ),
+        (
+            decided(
+                with(cluster(4, FF), &[1, 2, 3, 4], &[(1, ACK)]),
+                &[1, 2, 3, 4],
+                TIE,
+            ),
+            Degraded,
+            "nodes 2,3,4 are not connected to the arbiter, only to other nodes; \
+             if any two nodes die they stop",
+        ),
+        (
+            decided(
+                with(
+                    cluster(4, FF),
+                    &[1, 2, 3, 4],
+                    &[(1, ACK), (2, ACK), (3, ACK)],
+                ),
+                &[1, 2, 3, 4],
+                TIE,
+            ),
+            Degraded,
+            "node 4 is not connected to the arbiter, only to the other nodes; \
+             if two other nodes die it stops",
         ),
         (
             decided(
@@ -179,6 +203,18 @@ fn splits() {
             decided(halves(ACK, NACK), &[1], TIE),
             Degraded,
             "split; node 1 holds the vote because the tie-breaker is lowest",
+        ),
+        (
+            decided(
+                halves(ACK, NACK),
+                &[1],
+                Rule::FirstOfTie {
+                    rule: TieBreaker::Node(NodeId(9)),
+                },
+            ),
+            Degraded,
+            "split; node 1 holds the vote because no side has the tie-breaker (node 9) and that \
+             side has the lowest connected node id",
         ),
         (
             decided(four, &[1, 2], Rule::KeepActive),
@@ -265,8 +301,8 @@ fn changes_that_are_under_way() {
                 },
             ),
             Critical,
-            "node 2 waits for the vote: a node that the damaged journal no longer names can't be \
-             reached and may still cast it for 9 s at most",
+            "node 2 waits for the vote: a node that the journal may have lost (power cut \
+             or damage) can't be reached and may still cast it for 9 s at most",
         ),
         (
             waits(alone(None), Waiting::Confirmation { node }),
@@ -398,6 +434,47 @@ fn the_vote_of_a_dead_node_is_the_operators() {
     for (cluster, sentence) in table {
         assert_eq!(health(&cluster).sentence, sentence);
     }
+}
+
+/// The nodes know better than our arithmetic whether they have quorum.
+#[test]
+fn nodes_that_report_no_quorum() {
+    let reporting = |nodes: &[u32], seconds| {
+        let mut two = whole(2, FF);
+        let clients = two.clients.iter_mut();
+        for client in clients.filter(|client| nodes.contains(&client.node.0)) {
+            client.quorate = Some(false);
+            client.quorate_for = std::time::Duration::from_secs(seconds);
+        }
+        two
+    };
+    let mut alone = reduced(2, 1, FF);
+    alone.clients[0].quorate = Some(false);
+    check(vec![
+        (
+            reporting(&[1, 2], 10),
+            Level::Critical,
+            "nodes 1,2 report no quorum although they should have it (wait_for_all, votes, \
+             two_node?)",
+        ),
+        (
+            alone,
+            Level::Critical,
+            "node 1 reports no quorum although it should have it (wait_for_all, votes, two_node?)",
+        ),
+        (
+            reporting(&[2], 10),
+            Level::Degraded,
+            "node 2 reports no quorum although it should have it (wait_for_all, votes, two_node?); \
+             as for the others: both nodes connected; if one dies the other keeps running",
+        ),
+        // Just told: what comes of the vote is still to be reported.
+        (
+            reporting(&[1, 2], 9),
+            Level::Ok,
+            "both nodes connected; if one dies the other keeps running",
+        ),
+    ]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ function waitingLeases(cluster) {
   const whole = cluster.name.length <= 128 && !cluster.name.includes("\\");
   const name = !whole ? "NAME" : plain ? cluster.name : `'${printable(cluster.name).replaceAll("'", "'\\''")}'`;
   return cluster.leases.map((lease) => el("p", {}, el("strong", {}, "Lease: "),
-    `${lease.node ? `node ${lease.node}` : "a node that the damaged journal no longer names"} can't be reached and may still cast the vote `,
+    `${lease.node ? `node ${lease.node}` : "a node that the journal may have lost (power cut or damage)"} can't be reached and may still cast the vote `,
     lease.remaining_ms === undefined ? `until it returns or is released (qarbiter release --cluster ${name})` : ["for ", until(cluster.seen_at + lease.remaining_ms), " at most"], "."));
 }
 
