@@ -63,12 +63,28 @@ fn running(part: &PartitionSnapshot<'_>, sums: &Arithmetic) -> Vec<NodeId> {
 
 /// The state of a cluster.
 pub fn health(cluster: &ClusterSnapshot) -> Health {
+    let (level, mut sentence) = as_nodes_report(cluster);
+    if !cluster.votes_stay || cluster.clients.is_empty() {
+        return Health { level, sentence };
+    }
+    if level == Level::Ok {
+        // What it promises needs a vote that moves.
+        sentence = "all nodes connected".to_owned();
+    }
+    sentence += "; the journal can't be written, so nobody gets a vote who has none";
+    Health {
+        level: level.max(Level::Degraded),
+        sentence,
+    }
+}
+
+/// What follows from the arithmetic, unless nodes that it concerns report otherwise.
+fn as_nodes_report(cluster: &ClusterSnapshot) -> (Level, String) {
     let (level, sentence) = judge(cluster);
     let lacking = without_quorum(cluster);
     if lacking.is_empty() || level == Level::Critical {
-        return Health { level, sentence };
+        return (level, sentence);
     }
-    // What was said of those that run is wrong, and only they know why.
     let lack = format!("{} {}", nodes(&lacking), no_quorum_although(lacking.len()));
     let parts = cluster.partitions();
     let others = parts.iter().flat_map(|part| {
@@ -77,15 +93,10 @@ pub fn health(cluster: &ClusterSnapshot) -> Health {
     });
     let runs: Vec<NodeId> = others.filter(|node| !lacking.contains(node)).collect();
     if runs.is_empty() {
-        Health {
-            level: Level::Critical,
-            sentence: lack,
-        }
+        (Level::Critical, lack)
     } else {
-        Health {
-            level: Level::Degraded,
-            sentence: format!("{lack}; as for the others: {sentence}"),
-        }
+        let text = format!("{lack}; as for the others: {sentence}");
+        (Level::Degraded, text)
     }
 }
 
@@ -221,6 +232,14 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
             format!(
                 "the vote is moving to {}: node {node} has to confirm first that it lost it",
                 nodes(winner)
+            ),
+        ),
+        Waiting::Journal => (
+            level,
+            format!(
+                "{} {} for the vote: it leaves when the journal is written",
+                nodes(winner),
+                verb(winner.len(), "waits", "wait"),
             ),
         ),
         Waiting::Lease { node, until } => {

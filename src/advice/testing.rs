@@ -41,6 +41,7 @@ pub(crate) fn cluster(configured: u32, algorithm: Algorithm) -> ClusterSnapshot 
         decided_ago: Duration::ZERO,
         leases: Vec::new(),
         arithmetic: arithmetic(configured, algorithm),
+        votes_stay: false,
     }
 }
 

@@ -24,7 +24,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the journal is looked at.
+const JOURNAL_LOOK: Duration = Duration::from_secs(1);
 
 /// The arbiter can't be started.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +136,7 @@ pub(crate) fn run(mut settings: Settings, start: Start) -> Result<(), StartError
         }
         let notifier = Notifier::start(shared.clone(), notify::GRACE)?;
         tokio::spawn(say_goodbye(shared.clone()));
+        tokio::spawn(watch_journal(shared.clone()));
         tracing::info!("listening on {}", votes.local_addr()?);
         server::run(shared.clone(), votes).await;
         if let Err(error) = systemd::stopping() {
@@ -156,6 +161,14 @@ async fn say_goodbye(shared: Arc<Shared>) {
     shared.stopped().await;
     let stopping = format!("qarbiter {} is stopping", env!("CARGO_PKG_VERSION"));
     shared.history.note("arbiter_stopping", stopping);
+}
+
+/// Notices soon when the journal's disk hangs: votes do, too.
+async fn watch_journal(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(JOURNAL_LOOK).await;
+        shared.hub.look_at_journal();
+    }
 }
 
 /// Starts to read and to write the history. Where it can't be had, it is kept in memory.

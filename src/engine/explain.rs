@@ -218,6 +218,9 @@ pub enum Waiting {
         /// When its vote must have expired; `None` if only its return or an operator ends it.
         until: Option<Time>,
     },
+    /// The vote leaves when it is written down who has it. Never an outcome of the engine itself:
+    /// whoever carries out what it decides says so.
+    Journal,
 }
 
 impl fmt::Display for Waiting {
@@ -248,6 +251,7 @@ impl fmt::Display for Waiting {
                  an operator must release it if the node is down",
                 Lost(*node)
             ),
+            Self::Journal => f.write_str("the vote leaves when it is written to the journal"),
         }
     }
 }

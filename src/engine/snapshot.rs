@@ -127,6 +127,9 @@ pub struct ClusterSnapshot {
     pub leases: Vec<LeaseSnapshot>,
     /// Arithmetic of the largest configured node list.
     pub arithmetic: Option<Arithmetic>,
+    /// Decisions can't be written down, so nobody gets a vote that he does not have already. The
+    /// engine knows nothing of it; whoever carries out what it decides says so.
+    pub votes_stay: bool,
 }
 
 /// What a decision saw of one connected node.
@@ -177,6 +180,7 @@ impl Cluster {
             decided_ago: now.since(self.decision.at),
             leases: self.lost_leases(now),
             arithmetic: quorum::arithmetic(configured, self.algorithm),
+            votes_stay: false,
         }
     }
 

@@ -323,9 +323,7 @@ pub(super) fn busy(state: &State, form: Form) -> Response {
 
 /// The state of a cluster, if it is there.
 pub(super) fn look(state: &State, name: &ClusterName) -> Option<ClusterSnapshot> {
-    let hub = &state.shared.hub;
-    let now = hub.clock().now();
-    hub.look(name, |cluster| cluster.snapshot(now))
+    state.shared.hub.snapshot(name)
 }
 
 fn no_cluster(form: Form) -> Response {

@@ -45,8 +45,7 @@ fn rows(state: &State) -> Vec<Row> {
     let now = hub.clock().now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
     let wall = wall.unwrap_or_default().as_secs_f64();
-    let seen = hub.visit(|cluster| cluster.snapshot(now));
-    let rows = seen.into_iter();
+    let rows = hub.snapshots().into_iter();
     rows.map(|cluster| Row::new(cluster, now, wall)).collect()
 }
 

@@ -231,12 +231,10 @@ fn carry_out(shared: &Arc<Shared>, command: Command) -> Result<Vec<u8>, CommandE
 }
 
 fn snapshots(shared: &Shared, only: Option<&ClusterName>) -> Vec<ClusterSnapshot> {
-    let now = shared.hub.clock().now();
-    let seen = shared.hub.visit(|cluster| {
-        only.is_none_or(|only| only == cluster.name())
-            .then(|| cluster.snapshot(now))
-    });
-    seen.into_iter().flatten().collect()
+    match only {
+        Some(name) => shared.hub.snapshot(name).into_iter().collect(),
+        None => shared.hub.snapshots(),
+    }
 }
 
 /// Whoever can read this answer knows already that the control socket and the runtime that serves

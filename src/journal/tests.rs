@@ -221,3 +221,35 @@ fn two_arbiters_do_not_share_a_journal() {
     drop(first);
     open(dir.path(), 1).unwrap();
 }
+
+#[test]
+fn a_disk_that_hangs_is_noticed_and_so_is_its_return() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open_on(dir.path(), 1, &system("a", 500)).unwrap();
+    let (sender, blocked) = channel::<()>();
+    // Whatever keeps the thread from going on.
+    journal.record(grant("x", 1), false, move || blocked.recv().unwrap());
+    let (written, done) = channel();
+    journal.record(grant("x", 2), false, move || written.send(()).unwrap());
+    let wait = |is_so: &dyn Fn(&Health) -> bool| {
+        let begin = Instant::now();
+        loop {
+            journal.look();
+            if is_so(&journal.health()) {
+                return begin.elapsed();
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let took = wait(
+        &|health| matches!(health, Health::Failing(why) if why.ends_with("grants-1.journal: the disk does not answer")),
+    );
+    assert!(took > Duration::from_secs(1), "{took:?}");
+    assert_eq!(journal.figures().pending, 1);
+    assert_eq!(journal.figures().failures, 1);
+    sender.send(()).unwrap();
+    done.recv_timeout(Duration::from_secs(10)).unwrap();
+    wait(&|health| *health == Health::Good);
+    assert_eq!(journal.figures().pending, 0);
+}

@@ -7,11 +7,13 @@ use super::file::Log;
 use super::{Done, JournalError, Order};
 use crate::engine::Grant;
 use crate::wire::ClusterName;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +22,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Orders that are written together at most.
 const BATCH: usize = 4096;
+
+/// A record that takes longer to write is one of a disk that hangs.
+const STUCK: Duration = Duration::from_secs(2);
+
+/// What is said of such a disk.
+const HANGS: &str = "the disk does not answer";
 
 /// How long the disk may take to follow where nobody waits for it.
 const LEISURE: Duration = Duration::from_secs(1);
@@ -39,7 +47,7 @@ pub enum Health {
 pub struct Figures {
     /// Records that votes wait for.
     pub pending: u64,
-    /// Attempts to write that failed.
+    /// Attempts to write that failed or hang.
     pub failures: u64,
     /// When something was last written, seconds since 1970; 0 if nothing was.
     pub written_unix: u64,
@@ -50,7 +58,6 @@ pub struct Figures {
 /// The same while it changes.
 #[derive(Debug, Default)]
 struct Counters {
-    pending: AtomicU64,
     failures: AtomicU64,
     written_unix: AtomicU64,
     bytes: AtomicU64,
@@ -60,8 +67,8 @@ struct Counters {
 #[derive(Debug)]
 pub struct Journal {
     orders: Sender<Order>,
-    health: Arc<Mutex<Health>>,
-    counters: Arc<Counters>,
+    report: Report,
+    pending: Pending,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -70,7 +77,6 @@ impl Journal {
     /// tried again.
     pub(super) fn start(log: Log, failure: Option<io::Error>) -> Result<Self, JournalError> {
         let (orders, receiver) = channel();
-        let health = Arc::new(Mutex::new(Health::Good));
         let path = log.path();
         let failed = |error| JournalError::Io {
             path: path.clone(),
@@ -79,17 +85,18 @@ impl Journal {
         let counters = Arc::new(Counters::default());
         let disk = Disk::start(orders.clone(), counters.clone()).map_err(failed)?;
         let report = Report {
-            health: health.clone(),
+            path: path.clone(),
+            health: Arc::default(),
             counters: counters.clone(),
         };
         match failure {
-            Some(error) => report.failed(&error, &log),
+            Some(error) => report.failed(&error),
             None => report.written(&log),
         }
         let writer = Writer {
             log,
             disk,
-            health: report,
+            health: report.clone(),
         };
         let thread = thread::Builder::new()
             .name("journal".to_owned())
@@ -97,8 +104,8 @@ impl Journal {
             .map_err(failed)?;
         Ok(Self {
             orders,
-            health,
-            counters,
+            report,
+            pending: Pending::default(),
             thread: Some(thread),
         })
     }
@@ -106,10 +113,10 @@ impl Journal {
     /// Writes a grant down, on the disk itself if it is to be `durable`, and then calls `done` on
     /// the journal's thread. As long as it can't be written it is tried again.
     pub fn record(&self, grant: Grant, durable: bool, done: impl FnOnce() + Send + 'static) {
-        let counters = self.counters.clone();
-        counters.pending.fetch_add(1, Ordering::Relaxed);
+        let ticket = self.pending.add();
+        let pending = self.pending.clone();
         let done: Done = Box::new(move || {
-            counters.pending.fetch_sub(1, Ordering::Relaxed);
+            pending.remove(ticket);
             done();
         });
         // The thread lives as long as this handle.
@@ -128,10 +135,20 @@ impl Journal {
 
     /// Whether it can be written.
     pub fn health(&self) -> Health {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.report.health).clone()
+    }
+
+    /// Notices a disk that does not answer at all, which the threads that wait for it can't say. To
+    /// be called every second or so.
+    pub fn look(&self) {
+        let waits = self.pending.oldest().map(|since| since.elapsed());
+        let hangs = waits.is_some_and(|waits| waits >= STUCK);
+        match (self.health(), hangs) {
+            (Health::Good, true) => self.report.failing(HANGS),
+            // What is written later says so by itself, but there may be nothing more to write.
+            (Health::Failing(why), false) if why.ends_with(HANGS) => self.report.set(Health::Good),
+            _ => {}
+        }
     }
 }
 
@@ -139,13 +156,12 @@ impl Journal {
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
         let Counters {
-            pending,
             failures,
             written_unix,
             bytes,
-        } = &*self.counters;
+        } = &*self.report.counters;
         Figures {
-            pending: pending.load(Ordering::Relaxed),
+            pending: self.pending.count(),
             failures: failures.load(Ordering::Relaxed),
             written_unix: written_unix.load(Ordering::Relaxed),
             bytes: bytes.load(Ordering::Relaxed),
@@ -189,7 +205,7 @@ impl Writer {
             if self.write(batch, orders) {
                 self.disk.stop();
                 if let Err(error) = self.log.sync() {
-                    self.health.failed(&error, &self.log);
+                    self.health.failed(&error);
                 }
                 return;
             }
@@ -201,7 +217,7 @@ impl Writer {
     fn write(&mut self, mut batch: Vec<Order>, orders: &Receiver<Order>) -> bool {
         let is_end = |batch: &[Order]| batch.iter().any(|order| matches!(order, Order::End));
         while let Err(error) = self.attempt(&batch) {
-            self.health.failed(&error, &self.log);
+            self.health.failed(&error);
             if is_end(&batch) {
                 return true;
             }
@@ -248,25 +264,57 @@ impl Writer {
         }
         match self.log.rewrite() {
             Ok(()) => self.health.written(&self.log),
-            Err(error) => self.health.failed(&error, &self.log),
+            Err(error) => self.health.failed(&error),
         }
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Records that votes wait for, by the order of their coming, and since when.
+#[derive(Debug, Clone, Default)]
+struct Pending(Arc<Mutex<(u64, BTreeMap<u64, Instant>)>>);
+
+impl Pending {
+    fn add(&self) -> u64 {
+        let (last, waiting) = &mut *lock(&self.0);
+        *last += 1;
+        waiting.insert(*last, Instant::now());
+        *last
+    }
+
+    fn remove(&self, ticket: u64) {
+        lock(&self.0).1.remove(&ticket);
+    }
+
+    fn count(&self) -> u64 {
+        u64::try_from(lock(&self.0).1.len()).unwrap_or(u64::MAX)
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        lock(&self.0).1.values().next().copied()
+    }
+}
+
 /// Where the health is noted.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Report {
+    path: PathBuf,
     health: Arc<Mutex<Health>>,
     counters: Arc<Counters>,
 }
 
 impl Report {
-    fn failed(&self, error: &io::Error, log: &Log) {
+    fn failed(&self, error: &io::Error) {
+        self.failing(&error.to_string());
+    }
+
+    fn failing(&self, why: &str) {
         self.counters.failures.fetch_add(1, Ordering::Relaxed);
-        self.set(Health::Failing(format!(
-            "{}: {error}",
-            log.path().display()
-        )));
+        let path = self.path.display();
+        self.set(Health::Failing(format!("{path}: {why}")));
     }
 
     fn written(&self, log: &Log) {
@@ -278,7 +326,7 @@ impl Report {
     }
 
     fn set(&self, health: Health) {
-        let mut present = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = lock(&self.health);
         if *present == health {
             return;
         }

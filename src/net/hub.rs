@@ -1,15 +1,17 @@
 //! The clusters of a server, each behind a lock of its own.
 
-use super::outbox::{Closing, MAX_WITHHELD, Outbox};
+use super::held::{Held, Item, Told, TooMuch};
+use super::outbox::{Closing, Outbox};
 use super::{Clock, lock};
 use crate::config::ClusterPolicies;
+use crate::engine::snapshot::ClusterSnapshot;
 use crate::engine::{Action, Cluster, ConnId, Event, Grant, LostHolder, Time};
 use crate::journal::{Figures, Health, Journal, Restored, USUAL_HEARTBEAT_MS};
 use crate::telemetry;
 use crate::telemetry::observer::{Observer, Seen};
-use crate::wire::{Algorithm, ClusterName, Message};
+use crate::wire::{Algorithm, ClusterName};
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -52,7 +54,7 @@ struct Cell {
 pub struct Guarded {
     /// The cluster.
     pub cluster: Cluster,
-    members: Vec<(ConnId, Arc<Outbox>)>,
+    members: Vec<Member>,
     /// Position in the order of creation, while it has clients.
     order: u64,
     /// It is no longer in the hub; a newcomer must look the name up again.
@@ -65,22 +67,12 @@ pub struct Guarded {
     held: Option<Held>,
 }
 
-/// What waits for a record.
+/// A client of a cluster.
 #[derive(Debug)]
-struct Held {
-    /// Number of the record, of all that this hub made.
-    record: u64,
-    actions: VecDeque<Action>,
-    votes: Vec<HeldVote>,
-}
-
-/// A vote among them that is news to its node.
-#[derive(Debug)]
-struct HeldVote {
-    /// How many further records are before it.
-    records: usize,
-    /// When the report came that it is the answer to.
-    asked_at: Time,
+struct Member {
+    conn: ConnId,
+    outbox: Arc<Outbox>,
+    told: Told,
 }
 
 /// A task that wakes a cluster up, and when.
@@ -154,6 +146,13 @@ impl Hub {
         lock(&self.journal).as_ref().map(Journal::health)
     }
 
+    /// Notices a journal whose disk does not answer, see [`Journal::look`].
+    pub fn look_at_journal(&self) {
+        if let Some(journal) = &*lock(&self.journal) {
+            journal.look();
+        }
+    }
+
     /// What the journal has done so far, if there is one.
     pub fn journal_figures(&self) -> Option<Figures> {
         lock(&self.journal).as_ref().map(Journal::figures)
@@ -204,8 +203,33 @@ impl Hub {
         }
     }
 
+    /// The cluster of that name as its nodes know it, if it has clients or leases: a vote that
+    /// waits for the journal was not given yet.
+    pub fn snapshot(&self, name: &ClusterName) -> Option<ClusterSnapshot> {
+        let journal_fails = self.journal_fails();
+        let cell = lock(self.shard(name)).get(name).cloned()?;
+        let guarded = lock(&cell.guarded);
+        let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
+        is_there.then(|| guarded.snapshot(self.clock.now(), journal_fails))
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn snapshots(&self) -> Vec<ClusterSnapshot> {
+        let journal_fails = self.journal_fails();
+        let now = self.clock.now();
+        self.visit_guarded(|guarded| guarded.snapshot(now, journal_fails))
+    }
+
+    fn journal_fails(&self) -> bool {
+        matches!(self.journal_health(), Some(Health::Failing(_)))
+    }
+
     /// Runs `f` on every cluster that has clients or leases, in the order in which they came.
     pub fn visit<R>(&self, mut f: impl FnMut(&Cluster) -> R) -> Vec<R> {
+        self.visit_guarded(|guarded| f(&guarded.cluster))
+    }
+
+    fn visit_guarded<R>(&self, mut f: impl FnMut(&Guarded) -> R) -> Vec<R> {
         let cells = self.shards.iter().flat_map(|shard| {
             let shard = lock(shard);
             shard.values().cloned().collect::<Vec<_>>()
@@ -214,7 +238,7 @@ impl Hub {
             .filter_map(|cell| {
                 let guarded = lock(&cell.guarded);
                 let is_there = !guarded.retired && !guarded.cluster.is_forgettable();
-                is_there.then(|| (guarded.order, f(&guarded.cluster)))
+                is_there.then(|| (guarded.order, f(&guarded)))
             })
             .collect();
         seen.sort_by_key(|(order, _)| *order);
@@ -287,7 +311,7 @@ impl Hub {
         if was_empty && !guarded.cluster.is_empty() {
             guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
         }
-        let rest = self.deliver(guarded, actions, Outbox::push);
+        let rest = self.deliver(guarded, actions.into_iter().map(Item::from), Outbox::push);
         if guarded.held.is_none() && guarded.cluster.forget_grant() {
             // Everybody has confirmed or was released: a restart must not wait for them again.
             if let Some(journal) = &*lock(&self.journal) {
@@ -347,25 +371,39 @@ impl Hub {
     fn deliver(
         self: &Arc<Self>,
         guarded: &mut Guarded,
-        actions: Vec<Action>,
+        items: impl Iterator<Item = Item>,
         push: fn(&Outbox, Vec<u8>),
     ) -> Vec<Action> {
         let mut rest = Vec::new();
-        for action in actions {
-            match action {
-                Action::Event(_) | Action::StartTls { .. } => {
-                    if matches!(action, Action::Event(Event::Told { .. })) {
-                        self.time_vote(guarded);
-                    }
-                    rest.push(action);
-                }
+        for mut item in items {
+            let is_vote = matches!(item.action, Action::Event(Event::Told { .. }));
+            if is_vote && item.asked_at.is_none() {
+                item.asked_at = Some(Observer::asked_at(&guarded.cluster, &guarded.seen));
+            }
+            match &item.action {
                 // Whoever has not joined is told nothing that depends on a grant.
                 Action::Send { to: conn, .. } | Action::Close { conn, .. }
-                    if guarded.outbox(conn).is_none() =>
+                    if guarded.outbox(*conn).is_none() =>
                 {
-                    rest.push(action);
+                    rest.push(item.action);
+                    continue;
                 }
-                action if guarded.keeps_back(&action) => guarded.hold(action),
+                action if guarded.keeps_back(action) => {
+                    guarded.hold(item);
+                    continue;
+                }
+                _ => {}
+            }
+            match item.action {
+                Action::Event(event) => {
+                    guarded.note(&event);
+                    if let Some(asked_at) = item.asked_at {
+                        let latency = self.clock.now().since(asked_at);
+                        self.observer.told(&event, latency);
+                    }
+                    rest.push(Action::Event(event));
+                }
+                Action::StartTls { .. } => rest.push(item.action),
                 Action::Record(grant) => {
                     rest.push(Action::Record(grant.clone()));
                     self.record(guarded, grant);
@@ -385,26 +423,6 @@ impl Hub {
         rest
     }
 
-    /// Notes how long a vote took that leaves now, or that it waits like all that comes now.
-    fn time_vote(&self, guarded: &mut Guarded) {
-        let asked_at = Observer::asked_at(&guarded.cluster, &guarded.seen);
-        match &mut guarded.held {
-            None => self.vote_leaves(asked_at),
-            // A vote that finds no room there does not leave either.
-            Some(held) if held.votes.len() > held.actions.len() => {}
-            Some(held) => {
-                let is_record = |action: &&Action| matches!(action, Action::Record(_));
-                let records = held.actions.iter().filter(is_record).count();
-                held.votes.push(HeldVote { records, asked_at });
-            }
-        }
-    }
-
-    fn vote_leaves(&self, asked_at: Time) {
-        let latency = self.clock.now().since(asked_at);
-        self.observer.metrics.vote_left(latency);
-    }
-
     fn record(self: &Arc<Self>, guarded: &mut Guarded, grant: Grant) {
         let policy = *guarded.cluster.policy();
         let journal = lock(&self.journal);
@@ -417,11 +435,7 @@ impl Hub {
             policy.lost_holder == LostHolder::Manual && grant.algorithm != Algorithm::FfSplit;
         let durable = endless || grant.heartbeats.values().any(|ms| *ms > USUAL_HEARTBEAT_MS);
         let record = self.records.fetch_add(1, Ordering::Relaxed);
-        guarded.held = Some(Held {
-            record,
-            actions: VecDeque::new(),
-            votes: Vec::new(),
-        });
+        guarded.held = Some(Held::new(record));
         let (hub, name) = (Arc::downgrade(self), grant.cluster.clone());
         journal.record(grant, durable, move || {
             if let Some(hub) = hub.upgrade() {
@@ -435,23 +449,10 @@ impl Hub {
         let cell = lock(self.shard(name)).get(name).cloned();
         let Some(cell) = cell else { return };
         let mut guarded = lock(&cell.guarded);
-        if guarded
-            .held
-            .as_ref()
-            .is_none_or(|held| held.record != record)
-        {
-            return;
-        }
-        let Some(held) = guarded.held.take() else {
+        let Some(held) = guarded.held.take_if(|held| held.waits_for(record)) else {
             return;
         };
-        let rest = self.deliver(&mut guarded, held.actions.into(), Outbox::push_withheld);
-        for vote in held.votes {
-            match (vote.records.checked_sub(1), &mut guarded.held) {
-                (Some(records), Some(next)) => next.votes.push(HeldVote { records, ..vote }),
-                _ => self.vote_leaves(vote.asked_at),
-            }
-        }
+        let rest = self.deliver(&mut guarded, held.into_items(), Outbox::push_withheld);
         drop(guarded);
         telemetry::events::report(&rest, "");
     }
@@ -476,89 +477,82 @@ impl Hub {
 impl Guarded {
     /// Adds the queue of a client that joined.
     pub(super) fn add(&mut self, conn: ConnId, outbox: &Arc<Outbox>) {
-        if !self.members.iter().any(|(member, _)| *member == conn) {
-            self.members.push((conn, outbox.clone()));
+        if self.outbox(conn).is_none() {
+            self.members.push(Member {
+                conn,
+                outbox: outbox.clone(),
+                told: Told::default(),
+            });
         }
     }
 
     /// Removes the queue of a client that left.
     pub(super) fn remove(&mut self, conn: ConnId) {
-        self.members.retain(|(member, _)| *member != conn);
+        self.members.retain(|member| member.conn != conn);
         if let Some(held) = &mut self.held {
-            held.actions.retain(|action| {
-                !matches!(action, Action::Send { to: other, .. } | Action::Close { conn: other, .. }
-                    if *other == conn)
-            });
+            held.forget(conn);
         }
     }
 
-    /// Whether an action waits for the record that is being written. The answer to a heartbeat
-    /// depends on no grant, and a client that misses it gives up; nor do those to INIT and to
-    /// options that concern no lease. But two answered heartbeats prove that an earlier answer to
-    /// SET_OPTION arrived (`HeartbeatCheck`), so they don't overtake one that waits.
     fn keeps_back(&self, action: &Action) -> bool {
-        let Some(held) = &self.held else {
-            return false;
-        };
-        let Action::Send { to, message } = action else {
-            return true;
-        };
-        let options_wait = || {
-            held.actions.iter().any(|action| {
-                matches!(action, Action::Send { to: other, message: Message::SetOptionReply { .. } }
-                    if other == to)
-            })
-        };
-        match message {
-            Message::InitReply(_)
-            | Message::SetOptionReply {
-                heartbeat_ms: None, ..
-            } => false,
-            Message::EchoReply { .. } => options_wait(),
-            _ => true,
-        }
+        self.held
+            .as_ref()
+            .is_some_and(|held| held.keeps_back(action))
     }
 
     /// Keeps an action until the record before it is written. A client for whom too much is kept
     /// is closed, like one that does not read.
-    fn hold(&mut self, action: Action) {
+    fn hold(&mut self, item: Item) {
+        let to = match item.action {
+            Action::Send { to, .. } => self.outbox(to).cloned(),
+            _ => None,
+        };
+        let limit = to.as_ref().map_or(0, |outbox| outbox.limit());
         let Some(held) = &mut self.held else { return };
-        if let Action::Send { to, .. } = &action {
-            let to = *to;
-            let is_for_it =
-                |action: &&Action| matches!(action, Action::Send { to: other, .. } if *other == to);
-            let waiting = held.actions.iter().filter(is_for_it).count();
-            if let Some(outbox) = self
-                .outbox(to)
-                .filter(|outbox| waiting >= outbox.limit().max(MAX_WITHHELD))
-            {
-                outbox.close(Closing::QueueFull);
-                return;
-            }
+        if let (Err(TooMuch), Some(outbox)) = (held.hold(item, &self.cluster, limit), to) {
+            outbox.close(Closing::QueueFull);
         }
-        if let Some(held) = &mut self.held {
-            // Nothing was told in between, so only the later one counts.
-            if matches!(action, Action::Record(_))
-                && matches!(held.actions.back(), Some(Action::Record(_)))
-            {
-                held.actions.pop_back();
-            }
-            held.actions.push_back(action);
+    }
+
+    /// Takes note of what a client is told now.
+    fn note(&mut self, event: &Event) {
+        let (Event::Told { node, .. } | Event::Answered { node, .. }) = event else {
+            return;
+        };
+        let Some(conn) = self.cluster.client(*node).map(|client| client.conn) else {
+            return;
+        };
+        if let Some(member) = self.members.iter_mut().find(|member| member.conn == conn) {
+            member.told.note(event);
         }
     }
 
     fn outbox(&self, conn: ConnId) -> Option<&Arc<Outbox>> {
-        self.members
-            .iter()
-            .find(|(member, _)| *member == conn)
-            .map(|(_, outbox)| outbox)
+        let mut members = self.members.iter();
+        let member = members.find(|member| member.conn == conn)?;
+        Some(&member.outbox)
+    }
+
+    /// What the nodes know at `now`.
+    fn snapshot(&self, now: Time, journal_fails: bool) -> ClusterSnapshot {
+        let mut snapshot = self.cluster.snapshot(now);
+        snapshot.votes_stay = journal_fails && self.cluster.policy().keeps_leases();
+        if let Some(held) = &self.held {
+            held.correct(&mut snapshot, |node| {
+                let conn = self.cluster.client(node)?.conn;
+                let mut members = self.members.iter();
+                let member = members.find(|member| member.conn == conn)?;
+                Some(member.told)
+            });
+        }
+        snapshot
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Joining, LeaveCause, Peer};
+    use crate::engine::{Joining, LeaveCause, Peer, Waiting};
     use crate::wire::{Algorithm, NodeId, NodeInfo, RingId, TieBreaker};
     use std::time::Duration;
 
@@ -635,5 +629,90 @@ mod tests {
         .unwrap();
         assert!(!hub.knows(&name));
         left_tasks(0).await;
+    }
+
+    /// Both nodes of a cluster join and see each other.
+    fn two_nodes_see_each_other(cluster: &mut Cluster, now: Time, actions: &mut Vec<Action>) {
+        let nodes = [1, 2].map(NodeInfo::new);
+        for node in nodes.iter().map(|node| node.id) {
+            let joining = Joining {
+                conn: ConnId(u64::from(node.0)),
+                node,
+                peer: Peer {
+                    address: "192.0.2.1:1".into(),
+                    tls: true,
+                    verified: true,
+                },
+                heartbeat_ms: 8000,
+                algorithm: Algorithm::FfSplit,
+                tie_breaker: TieBreaker::Lowest,
+                ring: RING,
+                keep_active: false,
+            };
+            cluster.join(now, joining, actions).unwrap();
+            cluster
+                .config_list(now, node, true, None, &nodes, actions)
+                .unwrap();
+            cluster
+                .membership_list(now, node, RING, &nodes, None, actions)
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vote_that_waits_for_the_journal_is_not_shown_as_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, restored) = crate::journal::open(dir.path(), 1).unwrap();
+        let (go_on, blocked) = std::sync::mpsc::channel::<()>();
+        let other = Grant {
+            cluster: ClusterName::new(b"Other"),
+            epoch: 1,
+            partition: crate::engine::Partition {
+                ring: RING,
+                nodes: vec![NODE],
+            },
+            algorithm: Algorithm::FfSplit,
+            heartbeats: [(NODE, 8000)].into(),
+        };
+        // Whatever keeps the disk from answering.
+        journal.record(other, false, move || blocked.recv().unwrap());
+        let hub = Hub::resume(
+            Clock::start(),
+            ClusterPolicies::default(),
+            journal,
+            &restored,
+        );
+        let mut records = hub.observer().records().unwrap();
+        let name = ClusterName::new(b"Alpha");
+        let now = hub.clock().now();
+        let outboxes = [1, 2].map(|conn| (ConnId(conn), Arc::new(Outbox::new(10, 32768))));
+        let ((), actions) = hub
+            .with_cluster(&name, |guarded, actions| {
+                for (conn, outbox) in &outboxes {
+                    guarded.add(*conn, outbox);
+                }
+                two_nodes_see_each_other(&mut guarded.cluster, now, actions);
+            })
+            .unwrap();
+        let told = |action: &Action| matches!(action, Action::Event(Event::Told { .. }));
+        assert!(!actions.iter().any(told), "{actions:?}");
+        let snapshot = hub.snapshot(&name).unwrap();
+        assert_eq!(snapshot.holders().count(), 0);
+        assert_eq!(snapshot.waiting(), Some(&Waiting::Journal));
+        assert!(snapshot.clients.iter().all(|node| node.verdict.is_none()));
+
+        go_on.send(()).unwrap();
+        let mut verdicts = 0;
+        while verdicts < 2 {
+            let record = records.recv().await.unwrap();
+            let is_told = matches!(
+                record.what,
+                crate::telemetry::observer::What::Event(Event::Told { .. })
+            );
+            verdicts += usize::from(is_told);
+        }
+        let snapshot = hub.snapshot(&name).unwrap();
+        assert_eq!(snapshot.holders().count(), 2);
+        assert_eq!(snapshot.waiting(), None);
     }
 }

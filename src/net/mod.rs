@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod guests;
 pub mod handshake;
+mod held;
 pub mod hub;
 pub mod listener;
 pub mod live;

@@ -249,11 +249,7 @@ impl Watcher {
     }
 
     fn look_at(&mut self, cluster: &ClusterName, name: &str, now: Now) {
-        let clock = self.shared.hub.clock();
-        let snapshot = self
-            .shared
-            .hub
-            .look(cluster, |cluster| cluster.snapshot(clock.now()));
+        let snapshot = self.shared.hub.snapshot(cluster);
         let view = match &snapshot {
             Some(snapshot) => View::of(snapshot),
             None if self.deriver.knows(name) => View::empty(name),

@@ -12,7 +12,7 @@ use crate::engine::{
 use crate::wire::{Algorithm, ClusterName, NodeId, RingId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 /// Records that may wait to be taken into the history. A burst of events of all clusters at once
@@ -123,6 +123,15 @@ impl Observer {
         report.max(seen.left_at)
     }
 
+    /// Looks at a vote that leaves now, this long after the report that it answers.
+    pub fn told(&self, event: &Event, latency: Duration) {
+        if let Event::Told { verdict, .. } = event {
+            self.metrics.told(*verdict);
+            self.metrics.vote_left(latency);
+            self.keep(|| What::Event(event.clone()));
+        }
+    }
+
     /// Looks at what a connection without a cluster is about to do.
     pub fn stranger(&self, actions: &[Action]) {
         for action in actions {
@@ -143,11 +152,12 @@ impl Observer {
                     return;
                 }
             }
-            Event::Told { verdict, .. } => {
-                self.metrics.told(*verdict);
+            // It may have to wait before it is told, see Observer::told.
+            Event::Told { .. } => {
                 if !cluster.has_one_decision() {
                     self.decided_alone(cluster, event, now);
                 }
+                return;
             }
             Event::Decided { decision, .. } => self.decided(cluster, None, decision.clone()),
             // The same as Told, and said for every heartbeat.

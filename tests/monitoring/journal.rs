@@ -89,6 +89,12 @@ async fn a_full_disk_and_what_votes_wait_for_it_are_counted() {
     }
     assert!(value(http, "qarbiter_journal_failures_total") >= 1.0);
     assert!(value(http, "qarbiter_journal_pending_records") >= 1.0);
+    // Nobody is said to have what nobody was told.
+    let has_vote = "qarbiter_node_has_vote{cluster=\"Alpha\",node=\"1\"}";
+    assert_eq!(value(http, has_vote), 0.0);
+    let cluster = get_here(http, "/api/v1/clusters/Alpha");
+    assert!(cluster.contains("can't be written"), "{cluster}");
+    assert!(!cluster.contains("keeps running"), "{cluster}");
     let waited = |http| value(http, "qarbiter_decision_latency_seconds_sum");
     let before = waited(http);
     let begin = Instant::now();
@@ -109,6 +115,7 @@ async fn a_full_disk_and_what_votes_wait_for_it_are_counted() {
     // The count goes down before what waited is let go.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(value(http, "qarbiter_journal_up"), 1.0);
+    assert_eq!(value(http, has_vote), 1.0);
     // Both nodes have waited.
     let grown = waited(http) - before;
     assert!(grown >= 2.0 * FULL.as_secs_f64(), "{grown}");
