@@ -56,6 +56,23 @@ pub enum ConfError {
     /// No nodes.
     #[error("there is no nodelist")]
     NoNodes,
+    /// An option that corosync does not have together with a device.
+    #[error("corosync refuses {key} together with an arbiter: remove it")]
+    NotWithDevice {
+        /// The option.
+        key: String,
+    },
+    /// Expected votes that corosync refuses together with a device.
+    #[error(
+        "corosync refuses quorum.expected_votes together with an arbiter unless \
+         quorum.device.votes is there and smaller by 2 or more: remove it"
+    )]
+    ExpectedVotes,
+    /// Expected votes that need not be those of the nodes.
+    #[error(
+        "quorum.expected_votes can't be simulated: remove it, so that they follow from the nodelist"
+    )]
+    OwnExpectedVotes,
     /// No `quorum.device.net`.
     #[error("there is no arbiter in it (quorum.device with model: net)")]
     NoDevice,
@@ -96,13 +113,14 @@ pub fn parse(text: &str) -> Result<ClusterFile, ConfError> {
             wanted: "lowest, highest or a node id",
         })?,
     };
-    let device_votes = get("quorum.device.votes");
+    let device_votes = get("quorum.device.votes")
+        .map(|votes| number("quorum.device.votes", votes))
+        .transpose()?;
+    restrictions(get, device_votes)?;
     Ok(ClusterFile {
         name: get("totem.cluster_name").map(str::to_owned),
         nodes: nodes(&entries)?,
-        device_votes: device_votes
-            .map(|votes| number("quorum.device.votes", votes))
-            .transpose()?,
+        device_votes,
         algorithm,
         tie_breaker: rule,
         wait_for_all: get("quorum.wait_for_all") == Some("1"),
@@ -111,6 +129,35 @@ pub fn parse(text: &str) -> Result<ClusterFile, ConfError> {
             sync_timeout: milliseconds("quorum.device.sync_timeout", usual.sync_timeout)?,
             token: milliseconds("totem.token", usual.token)?,
         },
+    })
+}
+
+/// What corosync does not have together with a device (algorithms spec, sections 10.1 and 10.4).
+fn restrictions<'a>(
+    get: impl Fn(&str) -> Option<&'a str>,
+    device_votes: Option<u32>,
+) -> Result<(), ConfError> {
+    for option in [
+        "two_node",
+        "last_man_standing",
+        "auto_tie_breaker",
+        "allow_downscale",
+    ] {
+        let key = format!("quorum.{option}");
+        if let Some(value) = get(&key) {
+            if number(&key, value)? != 0 {
+                return Err(ConfError::NotWithDevice { key });
+            }
+        }
+    }
+    let Some(expected) = get("quorum.expected_votes") else {
+        return Ok(());
+    };
+    let expected = number("quorum.expected_votes", expected)?;
+    let rest = device_votes.and_then(|device| expected.checked_sub(device));
+    Err(match rest {
+        Some(2..) => ConfError::OwnExpectedVotes,
+        _ => ConfError::ExpectedVotes,
     })
 }
 
@@ -271,6 +318,18 @@ mod tests {
         );
     }
 
+    /// The file with one more line in `quorum`.
+    fn quorum(line: &str) -> String {
+        FILE.replace("wait_for_all: 1", line)
+    }
+
+    /// Options that are switched off are no trouble.
+    #[test]
+    fn what_is_off_is_not_there() {
+        let file = parse(&quorum("two_node: 0\nallow_downscale: 0")).unwrap();
+        assert!(!file.wait_for_all);
+    }
+
     #[test]
     fn what_can_not_be_read_is_named() {
         let table = [
@@ -296,6 +355,29 @@ mod tests {
                 "tie_breaker: \"0\" is not",
             ),
             (&FILE.replace("nodelist", "nodes"), "there is no nodelist"),
+            (&quorum("two_node: 1"), "corosync refuses quorum.two_node"),
+            (
+                &quorum("last_man_standing: 1"),
+                "corosync refuses quorum.last_man_standing",
+            ),
+            (
+                &quorum("auto_tie_breaker: 1"),
+                "corosync refuses quorum.auto_tie_breaker",
+            ),
+            (
+                &quorum("allow_downscale: 1"),
+                "corosync refuses quorum.allow_downscale",
+            ),
+            (&quorum("two_node: yes"), "quorum.two_node: \"yes\" is not"),
+            (&quorum("expected_votes: 2"), "smaller by 2 or more"),
+            (
+                &quorum("expected_votes: 3"),
+                "quorum.expected_votes can't be simulated",
+            ),
+            (
+                &quorum("expected_votes: 3").replace(" votes: 1", " "),
+                "corosync refuses quorum.expected_votes",
+            ),
         ];
         for (text, expected) in table {
             let error = parse(text).unwrap_err().to_string();

@@ -3,8 +3,10 @@
 //! It is what the arbiter can know: what the connected nodes report, and the arithmetic of the
 //! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
 
-use super::words::{because, list, nobody, nodes, number, seconds, verb};
-use crate::engine::explain::{Decision, Rule, Waiting};
+use super::warning::{no_quorum_although, without_quorum};
+use super::words::{because, list, nobody, nodes, number, release, seconds, verb};
+use crate::engine::explain::{Decision, Lost, Rule, Waiting};
+use crate::engine::policy::LostHolder;
 use crate::engine::quorum::Arithmetic;
 use crate::engine::snapshot::{ClusterSnapshot, PartitionSnapshot};
 use crate::wire::{Algorithm, NodeId};
@@ -44,8 +46,8 @@ impl fmt::Display for Level {
 pub struct Health {
     /// How urgent it is.
     pub level: Level,
-    /// What is so, and what the next failure would do. Without the cluster's name, without a full
-    /// stop at the end.
+    /// What is so, and what the next failure would do. Does not begin with the cluster's name, and
+    /// has no full stop at the end.
     pub sentence: String,
 }
 
@@ -61,7 +63,7 @@ fn running(part: &PartitionSnapshot<'_>, sums: &Arithmetic) -> Vec<NodeId> {
 
 /// The state of a cluster.
 pub fn health(cluster: &ClusterSnapshot) -> Health {
-    let (level, mut sentence) = judge(cluster);
+    let (level, mut sentence) = as_nodes_report(cluster);
     if !cluster.votes_stay || cluster.clients.is_empty() {
         return Health { level, sentence };
     }
@@ -73,6 +75,28 @@ pub fn health(cluster: &ClusterSnapshot) -> Health {
     Health {
         level: level.max(Level::Degraded),
         sentence,
+    }
+}
+
+/// What follows from the arithmetic, unless nodes that it concerns report otherwise.
+fn as_nodes_report(cluster: &ClusterSnapshot) -> (Level, String) {
+    let (level, sentence) = judge(cluster);
+    let lacking = without_quorum(cluster);
+    if lacking.is_empty() || level == Level::Critical {
+        return (level, sentence);
+    }
+    let lack = format!("{} {}", nodes(&lacking), no_quorum_although(lacking.len()));
+    let parts = cluster.partitions();
+    let others = parts.iter().flat_map(|part| {
+        let sums = cluster.arithmetic.as_ref();
+        sums.map(|sums| running(part, sums)).unwrap_or_default()
+    });
+    let runs: Vec<NodeId> = others.filter(|node| !lacking.contains(node)).collect();
+    if runs.is_empty() {
+        (Level::Critical, lack)
+    } else {
+        let text = format!("{lack}; as for the others: {sentence}");
+        (Level::Degraded, text)
     }
 }
 
@@ -91,6 +115,7 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
     let Some(sums) = &cluster.arithmetic else {
         return without_arithmetic(cluster);
     };
+    let behind = cluster.behind(&parts);
     if parts.is_empty() {
         let text = "the connected nodes have not reported yet what they see";
         return (Level::Degraded, text.to_owned());
@@ -104,6 +129,14 @@ fn judge(cluster: &ClusterSnapshot) -> (Level, String) {
         return answer;
     }
     match (parts.as_slice(), running.as_slice()) {
+        ([only], [(_, running)]) if !behind.is_empty() => (
+            Level::Degraded,
+            format!("{}; {}", unaware(&behind), holds(cluster, only, running)),
+        ),
+        ([only], []) if !behind.is_empty() => (
+            Level::Critical,
+            format!("{}; {}", unaware(&behind), no_quorum(cluster, only)),
+        ),
         ([only], [(_, running)]) => together(cluster, sums, only, running),
         ([only], _) => (Level::Critical, no_quorum(cluster, only)),
         (_, []) => {
@@ -166,21 +199,33 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
         Level::Critical
     };
     let Decision {
-        winner, waiting, ..
+        at,
+        winner,
+        waiting,
+        ..
     } = cluster.outcome.as_ref()?;
+    let nobody_runs = if runs {
+        ""
+    } else {
+        ", and no side has quorum meanwhile"
+    };
     let winner = winner
         .as_ref()
         .map_or(&[][..], |partition| &partition.nodes);
     Some(match waiting.as_ref()? {
         Waiting::ConfigDiffers { a, b } => (
-            Level::Degraded,
+            level,
             format!(
-                "nodes {a} and {b} have different node lists; nothing is decided until they agree"
+                "nodes {a} and {b} have different node lists; nothing is decided until they \
+                 agree{nobody_runs}"
             ),
         ),
         Waiting::MembershipDiffers { a, b } => (
-            Level::Degraded,
-            format!("the membership is changing: nodes {a} and {b} do not report the same yet"),
+            level,
+            format!(
+                "the membership is changing: nodes {a} and {b} do not report the same \
+                 yet{nobody_runs}"
+            ),
         ),
         Waiting::Confirmation { node } => (
             level,
@@ -197,20 +242,13 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
                 verb(winner.len(), "waits", "wait"),
             ),
         ),
-        Waiting::Lease { node, .. } => {
-            let left = cluster
-                .leases
-                .iter()
-                .filter(|lease| lease.node == *node)
-                .find_map(|lease| lease.remaining);
-            let until = left.map_or_else(
-                || "until it returns or is released (qarbiter release)".to_owned(),
-                |left| format!("for {} s at most", seconds(left)),
+        Waiting::Lease { node, until } => {
+            let now = *at + cluster.decided_ago;
+            let until = until.map_or_else(
+                || format!("until it returns or is released ({})", release(cluster)),
+                |until| format!("for {} s at most", seconds(until.since(now))),
             );
-            let lost = match node.0 {
-                0 => "several lost nodes".to_owned(),
-                _ => format!("node {node}"),
-            };
+            let lost = Lost(*node);
             (
                 level,
                 format!(
@@ -248,17 +286,22 @@ fn together(
         return (Level::Degraded, text);
     }
     if absent.is_empty() {
-        return (Level::Ok, complete(sums));
+        return (Level::Ok, complete(cluster, sums));
     }
     (Level::Degraded, incomplete(cluster, sums, part, &absent))
 }
 
 /// All nodes are there and have the vote.
-fn complete(sums: &Arithmetic) -> String {
+fn complete(cluster: &ClusterSnapshot, sums: &Arithmetic) -> String {
     let all = match sums.nodes {
         2 => "both nodes connected".to_owned(),
         count => format!("all {count} nodes connected"),
     };
+    if keeps_for_operator(cluster) {
+        let rest = if sums.nodes == 2 { "other" } else { "rest" };
+        let how = release(cluster);
+        return format!("{all}; if one dies the {rest} waits until you release it ({how})");
+    }
     match (sums.nodes, sums.tolerated_with_arbiter) {
         (2, _) => format!("{all}; if one dies the other keeps running"),
         (_, 1) => format!("{all}; if one dies the rest keeps running"),
@@ -272,6 +315,20 @@ fn complete(sums: &Arithmetic) -> String {
             format!("{all}; any {} may die{down}", number(several))
         }
     }
+}
+
+/// Whether nobody gets the vote of a node that died until an operator says so.
+fn keeps_for_operator(cluster: &ClusterSnapshot) -> bool {
+    let keeps_vote = matches!(cluster.algorithm, Algorithm::Lms | Algorithm::TwoNodeLms);
+    let policy = &cluster.policy;
+    keeps_vote && policy.keeps_leases() && policy.lost_holder == LostHolder::Manual
+}
+
+/// Nodes that have not reported what others have.
+fn unaware(behind: &[NodeId]) -> String {
+    let have = verb(behind.len(), "has", "have");
+    let they = nodes(behind);
+    format!("{they} {have} not reported yet that the membership changed")
 }
 
 /// Some nodes are not connected, the others run together.
@@ -306,16 +363,17 @@ fn incomplete(
         let then = match spare {
             0 if sums.nodes == 2 => format!("if the other node dies {it}"),
             0 => format!("if another node dies {it}"),
-            more => format!("if {} other nodes die {it}", number(more + 1)),
+            more if seen.len() == 1 => format!("if {} other nodes die {it}", number(more + 1)),
+            more => format!("if any {} nodes die {it}", number(more + 1)),
+        };
+        let others = match (seen.len(), members.len()) {
+            (1, 2) => "the other node",
+            (1, _) => "the other nodes",
+            _ => "other nodes",
         };
         said.push(format!(
-            "{} to the arbiter, only to the other {}; {then}",
-            gone(&seen),
-            if members.len() - seen.len() == 1 {
-                "node"
-            } else {
-                "nodes"
-            }
+            "{} to the arbiter, only to {others}; {then}",
+            gone(&seen)
         ));
     }
     if seen.is_empty() {
@@ -325,6 +383,14 @@ fn incomplete(
         let more = match spare {
             0 if rest.len() == 1 => String::new(),
             0 => "; no other node may die".to_owned(),
+            _ if keeps_for_operator(cluster) => format!(
+                "; if another dies {} until you release it ({})",
+                match rest.len() {
+                    2 => "the other waits",
+                    _ => "the rest waits",
+                },
+                release(cluster)
+            ),
             1 => "; one more may die".to_owned(),
             more => format!("; {} more may die", number(more)),
         };
@@ -393,10 +459,15 @@ fn split(parts: &[PartitionSnapshot<'_>], cluster: &ClusterSnapshot) -> String {
 
 /// Who may still cast the vote although nobody is connected.
 fn held(cluster: &ClusterSnapshot) -> String {
-    let lost: Vec<NodeId> = cluster.leases.iter().map(|lease| lease.node).collect();
-    match lost.as_slice() {
+    let lost = cluster.leases.iter().map(|lease| lease.node);
+    let (unknown, known): (Vec<NodeId>, Vec<NodeId>) = lost.partition(|node| *node == NodeId(0));
+    let mut who: Vec<String> = unknown.iter().map(|node| Lost(*node).to_string()).collect();
+    if !known.is_empty() {
+        who.insert(0, nodes(&known));
+    }
+    match who.as_slice() {
         [] => String::new(),
-        lost => format!("; {} may still cast the vote", nodes(lost)),
+        who => format!("; {} may still cast the vote", who.join(" and ")),
     }
 }
 

@@ -101,9 +101,20 @@ pub(crate) fn with(
             verdict: *standing,
             standing: *standing,
             why: None,
+            quorate: standing.map(|verdict| verdict == Verdict::Ack),
+            quorate_for: Duration::from_secs(60),
         });
     }
     cluster.clients.sort_by_key(|client| client.node);
+    cluster
+}
+
+/// These nodes reported what they see before the others did.
+pub(crate) fn earlier(mut cluster: ClusterSnapshot, nodes: &[u32]) -> ClusterSnapshot {
+    let clients = cluster.clients.iter_mut();
+    for client in clients.filter(|client| nodes.contains(&client.node.0)) {
+        client.ring.seq = 4;
+    }
     cluster
 }
 

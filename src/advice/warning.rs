@@ -5,11 +5,15 @@ use crate::engine::Misfit;
 use crate::engine::cluster::USUAL_SYNC_TIMEOUT;
 use crate::engine::lease::lease_time;
 use crate::engine::quorum::{Arithmetic, arithmetic};
-use crate::engine::snapshot::ClusterSnapshot;
+use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot};
 use crate::wire::{Algorithm, NodeId, TieBreaker};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
+
+/// How long a node that was given the vote may go on reporting that it has no quorum. A sound one
+/// casts the vote at once and reports what comes of it (protocol spec, section 5.7).
+const TO_REPORT_QUORUM: Duration = Duration::from_secs(10);
 
 /// Something that an operator should know and can mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +86,18 @@ pub enum Warning {
         /// The nodes.
         nodes: Vec<NodeId>,
     },
+    /// Nodes report no quorum although they should have it with the vote that they were given.
+    ReportsNoQuorum {
+        /// The nodes.
+        nodes: Vec<NodeId>,
+    },
+    /// The tie-breaker names a node that is not in the cluster.
+    TieBreakerUnknown {
+        /// The node.
+        node: NodeId,
+        /// The cluster's algorithm, which says what is done without it.
+        algorithm: Algorithm,
+    },
     /// A lost node's vote is withheld for longer than corosync waits for a vote.
     LeaseOutlastsSync {
         /// How long the vote is withheld at most.
@@ -109,6 +125,8 @@ impl Warning {
             Self::TieBreakerDiffers { .. } => "tie_breaker_differs",
             Self::TimeoutsDiffer { .. } => "timeouts_differ",
             Self::NeverConnected { .. } => "never_connected",
+            Self::ReportsNoQuorum { .. } => "reports_no_quorum",
+            Self::TieBreakerUnknown { .. } => "tie_breaker_unknown",
             Self::LeaseOutlastsSync { .. } => "lease_outlasts_sync",
         }
     }
@@ -116,9 +134,12 @@ impl Warning {
     /// The nodes that it is about; empty if it is about the whole cluster.
     pub fn nodes(&self) -> Vec<NodeId> {
         match self {
-            Self::ClearText { nodes } | Self::NeverConnected { nodes } => nodes.clone(),
+            Self::ClearText { nodes }
+            | Self::NeverConnected { nodes }
+            | Self::ReportsNoQuorum { nodes } => nodes.clone(),
             Self::ConfigVersionsDiffer { behind, .. } => behind.clone(),
             Self::NodeListsDiffer { a, b } => vec![*a, *b],
+            Self::TieBreakerUnknown { node, .. } => vec![*node],
             Self::AlgorithmDiffers { node, .. } | Self::TieBreakerDiffers { node, .. } => {
                 vec![*node]
             }
@@ -214,6 +235,25 @@ impl fmt::Display for Warning {
                 verb(nodes.len(), "is", "are"),
                 verb(nodes.len(), "has", "have")
             ),
+            Self::ReportsNoQuorum { nodes } => {
+                f.write_str(&nodes_capital(nodes))?;
+                write!(
+                    f,
+                    " {}: look at corosync-quorumtool -s there, and compare with what the votes \
+                     should add up to",
+                    no_quorum_although(nodes.len())
+                )
+            }
+            Self::TieBreakerUnknown { node, algorithm } => write!(
+                f,
+                "The tie-breaker is node {node}, which is not in the cluster: after a split into \
+                 sides of the same weight, {}. Set quorum.device.net.tie_breaker to lowest, \
+                 highest or a node id of the cluster on all nodes, then restart corosync-qdevice",
+                match algorithm {
+                    Algorithm::FfSplit => "the one with the lowest connected node id gets the vote",
+                    _ => "no one gets the vote",
+                }
+            ),
             Self::LeaseOutlastsSync {
                 lease,
                 sync_timeout,
@@ -267,10 +307,63 @@ pub fn of_timeouts(heartbeat: Duration, sync_timeout: Option<Duration>) -> Optio
     })
 }
 
+/// Whether the node that a tie-breaker names is one of these.
+pub fn of_tie_breaker(
+    rule: TieBreaker,
+    nodes: impl IntoIterator<Item = NodeId>,
+    algorithm: Algorithm,
+) -> Option<Warning> {
+    let TieBreaker::Node(node) = rule else {
+        return None;
+    };
+    let mut nodes = nodes.into_iter();
+    let unknown = Warning::TieBreakerUnknown { node, algorithm };
+    (algorithm != Algorithm::Test && !nodes.any(|other| other == node)).then_some(unknown)
+}
+
+/// The nodes that were told that they have the vote, should have quorum with it by our arithmetic,
+/// and have gone on reporting that they have none.
+pub(super) fn without_quorum(cluster: &ClusterSnapshot) -> Vec<NodeId> {
+    let Some(sums) = &cluster.arithmetic else {
+        return Vec::new();
+    };
+    let lacks = |client: &&ClientSnapshot| {
+        let seen = u32::try_from(client.membership.len()).unwrap_or(u32::MAX);
+        client.has_vote()
+            && client.quorate == Some(false)
+            && client.quorate_for >= TO_REPORT_QUORUM
+            && sums.is_quorate(seen, true)
+    };
+    let lacking = cluster.clients.iter().filter(lacks);
+    lacking.map(|client| client.node).collect()
+}
+
+/// What [`without_quorum`] says of so many nodes, as a clause.
+pub(super) fn no_quorum_although(count: usize) -> String {
+    format!(
+        "{} no quorum although {} should have it (wait_for_all, votes, two_node?)",
+        verb(count, "reports", "report"),
+        verb(count, "it", "they")
+    )
+}
+
 /// Everything that is unwise about a cluster, the gravest first.
 pub fn warnings(cluster: &ClusterSnapshot) -> Vec<Warning> {
     let mut found = Vec::new();
+    let lacking = without_quorum(cluster);
+    if !lacking.is_empty() {
+        found.push(Warning::ReportsNoQuorum { nodes: lacking });
+    }
     differences(cluster, &mut found);
+    let lists = cluster.clients.iter().flat_map(|c| c.configured.iter());
+    if cluster.configured() > 1 {
+        let nodes = lists.map(|node| node.id);
+        found.extend(of_tie_breaker(
+            cluster.tie_breaker,
+            nodes,
+            cluster.algorithm,
+        ));
+    }
     found.extend(of_size(cluster.configured(), cluster.algorithm));
     let clear: Vec<NodeId> = cluster
         .clients
@@ -297,7 +390,7 @@ pub fn warnings(cluster: &ClusterSnapshot) -> Vec<Warning> {
 
 /// What the nodes do not agree on.
 fn differences(cluster: &ClusterSnapshot, found: &mut Vec<Warning>) {
-    let ids = |client: &crate::engine::snapshot::ClientSnapshot| -> BTreeSet<NodeId> {
+    let ids = |client: &ClientSnapshot| -> BTreeSet<NodeId> {
         client.configured.iter().map(|node| node.id).collect()
     };
     let mut with_lists = cluster.clients.iter().filter(|c| !c.configured.is_empty());

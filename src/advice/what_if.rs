@@ -1,12 +1,12 @@
 //! What a failure would do to a cluster as it is now.
 
 use super::conf::algorithm;
-use super::simulate::{Fault, Setup, SetupError, State, Step, Timing, run};
+use super::simulate::{Fault, Setup, SetupError, State, Step, Timing, TooLong, run};
 use super::words::tie_breaker;
 use crate::engine::{ClusterPolicy, LostHolder, Rules};
 use crate::ipc::json::{ClusterStatus, NodeStatus};
-use crate::wire::NodeId;
-use std::collections::BTreeSet;
+use crate::wire::{Heuristics, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A failure and what would come of it.
@@ -28,6 +28,9 @@ pub struct WhatIf {
     pub is_exact: bool,
     /// The answers.
     pub answers: Vec<Answer>,
+    /// Nodes whose heuristics pass or fail now; the answers are about failures that change nothing
+    /// in that.
+    pub heuristics: BTreeMap<NodeId, Heuristics>,
 }
 
 /// A cluster's state can't be simulated.
@@ -49,6 +52,9 @@ pub enum WhatIfError {
     /// See [`SetupError`].
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// See [`TooLong`].
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
 }
 
 /// Answers for each node, for the arbiter, and for the links.
@@ -61,16 +67,16 @@ pub fn what_if(cluster: &ClusterStatus) -> Result<WhatIf, WhatIfError> {
     let last = |fault: Fault| {
         let mut faults = history.clone();
         faults.push(fault);
-        run(&setup, &faults).steps.pop()
+        run(&setup, &faults).map(|mut story| story.steps.pop())
     };
-    let before = run(&setup, &history);
+    let before = run(&setup, &history)?;
     let now = before
         .steps
         .last()
         .map_or(before.start, |step| step.state.clone());
     let mut answers = Vec::new();
     for (failure, fault) in questions(&now) {
-        if let Some(step) = last(fault) {
+        if let Some(step) = last(fault)? {
             answers.push(Answer { failure, step });
         }
     }
@@ -78,6 +84,7 @@ pub fn what_if(cluster: &ClusterStatus) -> Result<WhatIf, WhatIfError> {
         is_exact: is_exact(cluster, &now),
         now,
         answers,
+        heuristics: setup.heuristics,
     })
 }
 
@@ -114,6 +121,15 @@ fn setup(cluster: &ClusterStatus) -> Result<Setup, WhatIfError> {
             other => return Err(unknown("the setting lost_holder", other)),
         },
     };
+    for node in &cluster.nodes {
+        if let Some(found) = &node.heuristics {
+            let mut known = [Heuristics::Pass, Heuristics::Fail].into_iter();
+            let heuristics = known
+                .find(|one| one.to_string() == *found)
+                .ok_or_else(|| unknown("the heuristics", found))?;
+            setup.heuristics.insert(NodeId(node.node), heuristics);
+        }
+    }
     setup.keep_active = cluster.nodes.iter().all(|node| node.keep_active);
     let slowest = cluster.nodes.iter().map(|node| node.heartbeat_ms).max();
     if let Some(ms) = slowest {
@@ -247,4 +263,63 @@ fn is_exact(cluster: &ClusterStatus, now: &State) -> bool {
         .map(|node| node.node.0)
         .collect();
     theirs == ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::testing::{FF, LMS, whole};
+    use crate::wire::Algorithm;
+
+    /// What is quorate after a failure of a whole cluster in which some heuristics fail.
+    fn quorate(algorithm: Algorithm, failing: &[u32], failure: &str) -> Vec<NodeId> {
+        let mut cluster = whole(4, algorithm);
+        for client in &mut cluster.clients {
+            client.heuristics = Some(if failing.contains(&client.node.0) {
+                Heuristics::Fail
+            } else {
+                Heuristics::Pass
+            });
+        }
+        let found = what_if(&ClusterStatus::from(&cluster)).unwrap();
+        assert!(found.is_exact, "{algorithm}");
+        let failing: Vec<NodeId> = failing.iter().copied().map(NodeId).collect();
+        let fails = found
+            .heuristics
+            .iter()
+            .filter(|(_, one)| **one == Heuristics::Fail);
+        assert!(fails.map(|(node, _)| node).eq(&failing), "{algorithm}");
+        let mut answers = found.answers.iter();
+        let answer = answers.find(|answer| answer.failure == failure).unwrap();
+        answer.step.state.quorate()
+    }
+
+    #[test]
+    fn heuristics_count_as_they_do_in_the_arbiter() {
+        let halves = "the nodes fall into two halves";
+        for algorithm in [FF, LMS] {
+            assert_eq!(quorate(algorithm, &[], halves), [NodeId(1), NodeId(2)]);
+            assert_eq!(
+                quorate(algorithm, &[1, 2], halves),
+                [NodeId(3), NodeId(4)],
+                "{algorithm}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_heuristics_are_an_error() {
+        let mut status = ClusterStatus::from(&whole(2, FF));
+        status.nodes[0].heuristics = Some("Maybe".to_owned());
+        let error = what_if(&status).unwrap_err().to_string();
+        assert!(error.contains("the heuristics \"Maybe\""), "{error}");
+    }
+
+    #[test]
+    fn impossible_times_end_with_an_error() {
+        let mut setup = Setup::new(&[NodeId(1), NodeId(2)], FF).unwrap();
+        setup.timing.device_timeout = Duration::from_secs(1);
+        setup.timing.sync_timeout = Duration::from_millis(u64::from(u32::MAX));
+        assert_eq!(run(&setup, &[Fault::Kill(NodeId(1))]).err(), Some(TooLong));
+    }
 }

@@ -1,11 +1,16 @@
 //! Turns of phrase that several texts share.
 
 use crate::engine::Rule;
+use crate::engine::snapshot::ClusterSnapshot;
+use crate::pki::expiry::quoted;
 use crate::wire::{NodeId, TieBreaker};
 use std::time::Duration;
 
 /// Longest list of nodes that is spelled out.
 const LONGEST_LIST: usize = 16;
+
+/// Longest name that goes into a command, bytes; longer ones are cut short where they are shown.
+const LONGEST_NAME: usize = 128;
 
 /// `1,2,3`; long lists are cut short.
 pub(crate) fn list<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> String {
@@ -38,6 +43,24 @@ pub(crate) fn nodes_capital(list_of: &[NodeId]) -> String {
 /// The form of a verb that goes with so many nodes.
 pub(crate) fn verb(count: usize, one: &'static str, several: &'static str) -> &'static str {
     if count == 1 { one } else { several }
+}
+
+/// The command that states that a cluster's unreachable nodes no longer cast the vote. `shown` is
+/// the name as [`ClusterName`](crate::wire::ClusterName) shows it.
+pub(crate) fn release_of(shown: &str) -> String {
+    // A name that is shown with escapes or cut short is not what the command wants.
+    let is_whole = !shown.contains('\\') && shown.len() <= LONGEST_NAME;
+    let name = if is_whole {
+        quoted(shown)
+    } else {
+        "NAME".to_owned()
+    };
+    format!("qarbiter release --cluster {name}")
+}
+
+/// [`release_of`] for this cluster.
+pub(crate) fn release(cluster: &ClusterSnapshot) -> String {
+    release_of(&cluster.name.to_string())
 }
 
 /// A small number in words.
@@ -83,6 +106,10 @@ pub(crate) fn because(rule: &Rule) -> String {
         Rule::TieBreaker { rule, .. } => {
             format!("because the tie-breaker is {}", tie_breaker_setting(*rule))
         }
+        Rule::FirstOfTie { rule } => format!(
+            "because no side has the tie-breaker ({rule}) and that side has the lowest connected \
+             node id"
+        ),
         Rule::OnlyHalf { .. } => "because no node of the other half is connected".to_owned(),
         Rule::Majority {
             members,

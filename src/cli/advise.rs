@@ -3,7 +3,7 @@
 use super::{parsed, print};
 use crate::advice::conf::algorithm;
 use crate::advice::stanza::{Stanza, usual_algorithm};
-use crate::advice::warning::of_size;
+use crate::advice::warning::{of_size, of_tie_breaker};
 use crate::advice::words::{number, tie_breaker};
 use crate::engine::quorum::{Arithmetic, MAX_NODES, arithmetic};
 use crate::wire::{Algorithm, NodeId, TieBreaker};
@@ -84,6 +84,15 @@ impl Advise {
         Ok(text)
     }
 
+    fn warnings(&self, chosen: Algorithm) -> Vec<String> {
+        let size = of_size(self.nodes, chosen).map(|warning| warning.to_string());
+        // Nodes usually have the numbers from 1 on, but need not.
+        let usual = (1..=self.nodes).map(NodeId);
+        let odd_one = of_tie_breaker(self.tie_breaker, usual, chosen);
+        let tie_breaker = odd_one.map(|warning| format!("If no node has that number: {warning}"));
+        size.into_iter().chain(tie_breaker).collect()
+    }
+
     fn report(&self, sums: &Arithmetic, chosen: Algorithm, stanza: &Stanza) -> Report {
         Report {
             nodes: sums.nodes,
@@ -97,10 +106,7 @@ impl Advise {
             half_survives_with_arbiter: sums.halves.map(|halves| halves.with_arbiter),
             half_survives_without_arbiter: sums.halves.map(|halves| halves.without_arbiter),
             tie: sums.halves.map(|_| who_wins(chosen, self.tie_breaker)),
-            warnings: of_size(self.nodes, chosen)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            warnings: self.warnings(chosen),
             stanza: stanza.to_string(),
         }
     }
@@ -144,7 +150,7 @@ impl Advise {
             }
         }
         writeln!(text)?;
-        if let Some(warning) = of_size(self.nodes, chosen) {
+        for warning in self.warnings(chosen) {
             writeln!(text, "Warning: {warning}.\n")?;
         }
         if sums.halves.is_some_and(|halves| halves.with_arbiter) {

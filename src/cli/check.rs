@@ -7,10 +7,19 @@ use crate::advice::what_if::{Answer, WhatIf, what_if};
 use crate::advice::words::{list, seconds};
 use crate::ipc::client::ask;
 use crate::ipc::json::{ClusterStatus, HealthStatus, Status};
-use crate::wire::NodeId;
+use crate::wire::{Heuristics, NodeId};
 use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
+
+/// Names are taken for misspelt from this similarity on, 0 to 1.
+const SIMILAR: f64 = 0.8;
+
+/// Most names of clusters in an error.
+const MOST_NAMES: usize = 16;
+
+/// What stands before another end that a failure may have.
+const BY_THE_MOMENT: &str = "  or, by the moment";
 
 /// Options of `qarbiter check`.
 #[derive(Debug, clap::Args)]
@@ -54,11 +63,8 @@ impl Check {
         let mut known = status.clusters.iter();
         let Some(cluster) = known.find(|cluster| cluster.name == *name) else {
             let others: Vec<&str> = status.clusters.iter().map(|c| c.name.as_str()).collect();
-            let others = match others.as_slice() {
-                [] => "no cluster is connected".to_owned(),
-                some => format!("there are: {}", some.join(", ")),
-            };
-            return Err(format!("no node of a cluster {name:?} is connected; {others}").into());
+            let instead = instead(name, &others);
+            return Err(format!("no node of a cluster {name:?} is connected; {instead}").into());
         };
         let answers = what_if(cluster).map_err(|error| format!("cluster {name:?}: {error}"))?;
         if self.json {
@@ -69,6 +75,27 @@ impl Check {
         let _ = write(&mut text, cluster, &answers);
         Ok(text)
     }
+}
+
+/// What to ask for instead of a cluster that is not there.
+fn instead(name: &str, others: &[&str]) -> String {
+    if others.is_empty() {
+        return "no cluster is connected".to_owned();
+    }
+    let near = others
+        .iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .filter(|(score, _)| *score >= SIMILAR);
+    if let Some((_, near)) = near {
+        return format!("the nearest is {near:?}");
+    }
+    let shown = others.get(..MOST_NAMES).unwrap_or(others);
+    let more = match others.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more (qarbiter status shows them)"),
+    };
+    format!("there are: {}{more}", shown.join(", "))
 }
 
 fn report<'a>(cluster: &'a ClusterStatus, found: &'a WhatIf) -> Report<'a> {
@@ -101,35 +128,33 @@ fn write(text: &mut String, cluster: &ClusterStatus, found: &WhatIf) -> std::fmt
              a similar one. Try again in a moment."
         )?;
     }
-    let width = found
-        .answers
-        .iter()
-        .map(|answer| answer.failure.len())
-        .max();
-    let width = width.unwrap_or(0).max("IF NOW".len());
+    let columns = |state: &State| {
+        let quorate = or(&state.quorate(), "nobody");
+        (quorate, or(&stops(&found.now, state), "-"))
+    };
+    let states = found.answers.iter().flat_map(|answer| {
+        let others = answer.step.otherwise.iter();
+        others.chain([&answer.step.state])
+    });
+    let wide = states.map(columns).map(|(a, b)| (a.len(), b.len()));
+    let (wide, wide_stops) = wide.fold((14, 14), |(a, b), (c, d)| (a.max(c), b.max(d)));
+    let failures = found.answers.iter().map(|answer| answer.failure.len());
+    let width = failures.max().unwrap_or(0).max(BY_THE_MOMENT.len());
     writeln!(
         text,
-        "\n{:<width$}  {:<14}  {:<14}  WITHIN",
+        "\n{:<width$}  {:<wide$}  {:<wide_stops$}  WITHIN",
         "IF NOW", "QUORATE", "STOPS"
     )?;
     for answer in &found.answers {
         let Answer { failure, step } = answer;
-        let stops = stops(&found.now, &step.state);
+        let (quorate, stop) = columns(&step.state);
+        let within = within(step);
         writeln!(
             text,
-            "{failure:<width$}  {:<14}  {:<14}  {}",
-            or(&step.state.quorate(), "nobody"),
-            or(&stops, "-"),
-            within(step)
+            "{failure:<width$}  {quorate:<wide$}  {stop:<wide_stops$}  {within}"
         )?;
-        for other in &step.otherwise {
-            writeln!(
-                text,
-                "{:<width$}  {:<14}  {:<14}",
-                "  or, by the moment",
-                or(&other.quorate(), "nobody"),
-                or(&self::stops(&found.now, other), "-"),
-            )?;
+        for (quorate, stop) in step.otherwise.iter().map(columns) {
+            writeln!(text, "{BY_THE_MOMENT:<width$}  {quorate:<wide$}  {stop}")?;
         }
         if !step.interrupted.is_empty() {
             let nodes = list(&step.interrupted);
@@ -147,7 +172,24 @@ fn write(text: &mut String, cluster: &ClusterStatus, found: &WhatIf) -> std::fmt
         text,
         "\nSTOPS: runs on, but without quorum. WITHIN: until all is settled, with corosync's default \
          token and sync_timeout."
-    )
+    )?;
+    let of = |wanted: Heuristics| -> Vec<NodeId> {
+        let found = found.heuristics.iter();
+        let found = found.filter(|(_, heuristics)| **heuristics == wanted);
+        found.map(|(node, _)| *node).collect()
+    };
+    match (
+        of(Heuristics::Pass).as_slice(),
+        of(Heuristics::Fail).as_slice(),
+    ) {
+        ([], []) => Ok(()),
+        (pass, fail) => writeln!(
+            text,
+            "Heuristics are taken to stay as they are: they pass on {}, and fail on {}.",
+            or(pass, "no node"),
+            or(fail, "no node")
+        ),
+    }
 }
 
 /// Nodes that run and have quorum now, and run without it then.

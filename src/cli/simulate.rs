@@ -2,10 +2,11 @@
 
 use super::{parsed, print};
 use crate::advice::conf::{self, algorithm};
-use crate::advice::simulate::{Setup, State, Step, Story, parse, run};
+use crate::advice::simulate::{Setup, SetupError, State, Step, Story, parse, run};
 use crate::advice::stanza::usual_algorithm;
-use crate::advice::warning::{Warning, of_size, of_timeouts};
+use crate::advice::warning::{Warning, of_size, of_tie_breaker, of_timeouts};
 use crate::advice::words::{list, seconds, tie_breaker, tie_breaker_setting};
+use crate::engine::quorum::MAX_NODES;
 use crate::engine::{ClusterPolicy, Rules};
 use crate::wire::{Algorithm, NodeId, TieBreaker};
 use serde::Serialize;
@@ -61,7 +62,7 @@ impl Simulate {
     fn text(&self) -> Result<String, Box<dyn std::error::Error>> {
         let setup = self.setup()?;
         let faults = parse(&self.faults, setup.nodes())?;
-        let story = run(&setup, &faults);
+        let story = run(&setup, &faults)?;
         let warnings = warnings(&setup);
         if self.json {
             let report = StoryReport::of(&setup, &story, &warnings);
@@ -83,8 +84,11 @@ impl Simulate {
             }
             (None, count) => {
                 let count = count.unwrap_or(0);
-                // More are refused; this only keeps the list from being huge.
-                let nodes: Vec<NodeId> = (1..=count.min(1000)).map(NodeId).collect();
+                if count > MAX_NODES {
+                    let count = usize::try_from(count).unwrap_or(usize::MAX);
+                    return Err(SetupError::Nodes(count).into());
+                }
+                let nodes: Vec<NodeId> = (1..=count).map(NodeId).collect();
                 let chosen = self.algorithm.unwrap_or(usual_algorithm(count));
                 Setup::new(&nodes, chosen)?
             }
@@ -101,6 +105,8 @@ fn warnings(setup: &Setup) -> Vec<Warning> {
     let mut found: Vec<Warning> = of_size(setup.sums().nodes, setup.algorithm())
         .into_iter()
         .collect();
+    let nodes = setup.nodes().iter().copied();
+    found.extend(of_tie_breaker(setup.tie_breaker, nodes, setup.algorithm()));
     if setup.policy.keeps_leases() {
         let timing = &setup.timing;
         found.extend(of_timeouts(timing.heartbeat(), Some(timing.sync_timeout)));

@@ -2,8 +2,11 @@
 
 use super::{Where, print};
 use crate::advice::Level;
+use crate::advice::words::release_of;
+use crate::engine::explain::Lost;
 use crate::ipc::client::ask;
 use crate::ipc::json::{ClusterStatus, HealthStatus, Status as ArbiterStatus};
+use crate::wire::NodeId;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -126,12 +129,15 @@ fn cluster_text(text: &mut String, cluster: &ClusterStatus) -> std::fmt::Result 
     for lease in &cluster.leases {
         let until = match lease.remaining_ms {
             Some(ms) => format!("for {} s at most", ms.div_ceil(1000)),
-            None => "until it returns or is released (qarbiter release)".to_owned(),
+            None => format!(
+                "until it returns or is released ({})",
+                release_of(&cluster.name)
+            ),
         };
         writeln!(
             text,
-            "  Lost:      node {} may still cast the vote {until}",
-            lease.node
+            "  Lost:      {} may still cast the vote {until}",
+            Lost(NodeId(lease.node))
         )?;
     }
     let width = cluster

@@ -192,6 +192,11 @@ pub struct Client {
     pub(crate) check: HeartbeatCheck,
     /// A NACK that waits for its confirmation.
     pub(crate) pending_nack: Option<PendingNack>,
+    /// For the status: whether it last reported to have quorum in its present ring, and since when
+    /// it has reported the same. Decides nothing (protocol spec, section 5.6).
+    pub(crate) quorate: Option<(bool, Time)>,
+    /// For the status: when it was told what stands now.
+    pub(crate) told_at: Time,
     /// Whether we have asked for the connection to be closed.
     pub(crate) dropped: bool,
 

@@ -208,6 +208,8 @@ impl Cluster {
             reported_at: now,
             check: HeartbeatCheck::init(now),
             pending_nack: None,
+            quorate: None,
+            told_at: now,
             dropped: false,
             todo: Todo::Nothing,
             expects: Some(0),

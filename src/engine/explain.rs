@@ -42,6 +42,12 @@ pub enum Rule {
         /// The node that it names here.
         node: Option<NodeId>,
     },
+    /// ffsplit: an exact tie, and the tie-breaker's node is in none of the partitions: it goes to
+    /// the one with the lowest connected node id (algorithms spec, section 5.4).
+    FirstOfTie {
+        /// The tie-breaker.
+        rule: TieBreaker,
+    },
     /// ffsplit: no connected partition has half of the configured nodes.
     NoHalf {
         /// Configured nodes.
@@ -91,6 +97,7 @@ impl Rule {
             Self::Connected { .. } => "connected",
             Self::KeepActive => "keep_active",
             Self::TieBreaker { .. } => "tie_breaker",
+            Self::FirstOfTie { .. } => "first_of_tie",
             Self::NoHalf { .. } => "no_half",
             Self::OnlyPartition { .. } => "only_partition",
             Self::Largest { .. } => "largest",
@@ -140,6 +147,11 @@ impl fmt::Display for Rule {
                 write!(f, "an exact tie goes to the {rule}, which is {node}")
             }
             Self::TieBreaker { rule, .. } => write!(f, "an exact tie goes to {rule}"),
+            Self::FirstOfTie { rule } => write!(
+                f,
+                "an exact tie, and no partition has the tie-breaker ({rule}), so it goes to the \
+                 one with the lowest connected node id"
+            ),
             Self::NoHalf { configured } => {
                 write!(
                     f,
@@ -201,7 +213,7 @@ pub enum Waiting {
     },
     /// A node that can't be reached may still cast the vote.
     Lease {
-        /// The node.
+        /// The node; 0 stands for one, or several, of which nothing else is known.
         node: NodeId,
         /// When its vote must have expired; `None` if only its return or an operator ends it.
         until: Option<Time>,
@@ -229,15 +241,31 @@ impl fmt::Display for Waiting {
             } => {
                 write!(
                     f,
-                    "node {node} can't be reached and may still cast the vote for a while"
+                    "{} can't be reached and may still cast the vote for a while",
+                    Lost(*node)
                 )
             }
             Self::Lease { node, until: None } => write!(
                 f,
-                "node {node} can't be reached and may still cast the vote; \
-                 an operator must release it if the node is down"
+                "{} can't be reached and may still cast the vote; \
+                 an operator must release it if the node is down",
+                Lost(*node)
             ),
             Self::Journal => f.write_str("the vote leaves when it is written to the journal"),
+        }
+    }
+}
+
+/// A node that can't be reached, in words; 0 stands for what the records do not name (safety spec,
+/// section 4).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost(pub(crate) NodeId);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NodeId(0) => f.write_str("a node that the journal may have lost (power cut or damage)"),
+            node => write!(f, "node {node}"),
         }
     }
 }

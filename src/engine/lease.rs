@@ -206,6 +206,12 @@ impl LeaseBook {
         self.leases.iter()
     }
 
+    /// Whether somebody may be casting our vote of whom nothing else is known: until when, or until
+    /// an operator's word.
+    pub fn unknown(&self) -> Option<Option<Time>> {
+        self.merged.map(|merged| merged.until)
+    }
+
     /// Whether nobody can be casting our vote.
     pub fn is_empty(&self) -> bool {
         self.leases.is_empty() && self.merged.is_none()

@@ -57,7 +57,7 @@ impl Cluster {
             Algorithm::FfSplit => self.ffsplit_recompute(now, Some(node), None, out),
             _ => Vote::NoChange,
         };
-        Ok(self.answer(node, vote, None, out))
+        Ok(self.answer(now, node, vote, None, out))
     }
 
     /// NODE_LIST with the membership.
@@ -107,17 +107,28 @@ impl Cluster {
             }
         };
         self.former_heuristics = None;
-        Ok(self.answer(node, vote, why, out))
+        Ok(self.answer(now, node, vote, why, out))
     }
 
     /// NODE_LIST with the outcome of the quorum computation. The list itself is never used
-    /// (protocol spec, section 5.6).
-    pub fn quorum_list(&mut self, now: Time, node: NodeId, out: &mut Vec<Action>) -> Vote {
+    /// (protocol spec, section 5.6), the outcome only shown.
+    pub fn quorum_list(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        quorate: bool,
+        out: &mut Vec<Action>,
+    ) -> Vote {
+        if let Some(client) = self.client_mut(node) {
+            if client.quorate.is_none_or(|(before, _)| before != quorate) {
+                client.quorate = Some((quorate, now));
+            }
+        }
         let (vote, why) = match self.algorithm {
             Algorithm::Lms => self.lms_on_request(now, node, out),
             Algorithm::Test | Algorithm::FfSplit | Algorithm::TwoNodeLms => (Vote::NoChange, None),
         };
-        self.answer(node, vote, why, out)
+        self.answer(now, node, vote, why, out)
     }
 
     /// HEURISTICS_CHANGE.
@@ -148,7 +159,7 @@ impl Cluster {
             }
         };
         self.former_heuristics = None;
-        self.answer(node, vote, None, out)
+        self.answer(now, node, vote, None, out)
     }
 
     /// ASK_FOR_VOTE.
@@ -184,7 +195,7 @@ impl Cluster {
                 _ => (Vote::AskLater, None),
             },
         };
-        Ok(self.answer(node, vote, why, out))
+        Ok(self.answer(now, node, vote, why, out))
     }
 
     /// VOTE_INFO_REPLY: the client confirms the push with this number.
@@ -233,6 +244,7 @@ impl Cluster {
                 // It stopped casting, and would ignore a verdict for the old ring.
                 client.pending_nack = None;
                 client.standing = None;
+                client.quorate = None;
                 client.report = number;
                 client.reported_at = now;
             }

@@ -565,8 +565,8 @@ impl Session {
                 cluster.membership_list(now, node, ring, nodes, options.heuristics, out)
             }
             ListType::Quorum => {
-                options.quorate.ok_or_else(|| need("quorate"))?;
-                Ok(cluster.quorum_list(now, node, out))
+                let quorate = options.quorate.ok_or_else(|| need("quorate"))?;
+                Ok(cluster.quorum_list(now, node, quorate, out))
             }
         };
         let vote = vote.or_else(|code| refuse(code, format!("{list_type} list: {code}")))?;

@@ -10,6 +10,8 @@ use super::policy::ClusterPolicy;
 use super::quorum::{self, Arithmetic};
 use super::time::Time;
 use crate::wire::{Algorithm, ClusterName, Heuristics, NodeId, RingId, TieBreaker, Vote};
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,10 @@ pub struct ClientSnapshot {
     pub standing: Option<Verdict>,
     /// Why.
     pub why: Option<Arc<Rule>>,
+    /// Whether it last reported to have quorum in its present membership, if it reported that.
+    pub quorate: Option<bool>,
+    /// For how long it has both reported this and had the verdict that stands.
+    pub quorate_for: Duration,
 }
 
 impl ClientSnapshot {
@@ -78,9 +84,9 @@ impl PartitionSnapshot<'_> {
 /// A node that may still cast the vote although it can't be reached.
 #[derive(Debug, Clone)]
 pub struct LeaseSnapshot {
-    /// The node; 0 stands for several.
+    /// The node; 0 stands for one, or several, of which nothing else is known.
     pub node: NodeId,
-    /// The membership it was given for.
+    /// The membership it was given for, if known.
     pub ring: RingId,
     /// How long still; `None` until its return or an operator's word.
     pub remaining: Option<Duration>,
@@ -172,16 +178,7 @@ impl Cluster {
             misfits: self.misfits.values().copied().collect(),
             outcome: self.has_one_decision().then(|| self.decision.clone()),
             decided_ago: now.since(self.decision.at),
-            leases: self
-                .leases
-                .iter()
-                .filter(|lease| !lease.is_connected())
-                .map(|lease| LeaseSnapshot {
-                    node: lease.node,
-                    ring: lease.ring,
-                    remaining: lease.deadline().map(|deadline| deadline.since(now)),
-                })
-                .collect(),
+            leases: self.lost_leases(now),
             arithmetic: quorum::arithmetic(configured, self.algorithm),
             votes_stay: false,
         }
@@ -207,6 +204,22 @@ impl Cluster {
         self.clients.iter().map(|client| client.reported_at).max()
     }
 
+    fn lost_leases(&self, now: Time) -> Vec<LeaseSnapshot> {
+        let left = |until: Option<Time>| until.map(|until| until.since(now));
+        let lost = self.leases.iter().filter(|lease| !lease.is_connected());
+        let known = lost.map(|lease| LeaseSnapshot {
+            node: lease.node,
+            ring: lease.ring,
+            remaining: left(lease.deadline()),
+        });
+        let unknown = self.leases.unknown().map(|until| LeaseSnapshot {
+            node: NodeId(0),
+            ring: RingId::NONE,
+            remaining: left(until),
+        });
+        known.chain(unknown).collect()
+    }
+
     fn absent(&self, now: Time) -> Vec<AbsentNode> {
         let lists = self.clients.iter().flat_map(|client| client.configured());
         let mut absent: Vec<NodeId> = lists.map(|node| node.id).collect();
@@ -230,19 +243,69 @@ impl ClusterSnapshot {
     }
 
     /// The sets of nodes that see each other, in the order of their first connected nodes.
+    ///
+    /// No node is in two of them: while a membership changes, or if a node died silently, nodes
+    /// report memberships that have nodes in common, and only the newest of these counts. A ring
+    /// that a node is in has a higher sequence number than all that it was in before.
     pub fn partitions(&self) -> Vec<PartitionSnapshot<'_>> {
-        let mut partitions: Vec<PartitionSnapshot<'_>> = Vec::new();
+        let views = self.views();
+        if views.len() < 2 {
+            return views;
+        }
+        let mut newest_first: Vec<(usize, PartitionSnapshot<'_>)> =
+            views.into_iter().enumerate().collect();
+        newest_first.sort_by_key(|(index, view)| {
+            let seq = Reverse(view.ring.seq);
+            (seq, self.has_been_left(view), view.nodes.len(), *index)
+        });
+        let mut taken: HashSet<&NodeId> = HashSet::new();
+        newest_first.retain(|(_, view)| {
+            let is_current = !view.nodes.iter().any(|node| taken.contains(node));
+            if is_current {
+                taken.extend(view.nodes);
+            }
+            is_current
+        });
+        newest_first.sort_by_key(|(index, _)| *index);
+        newest_first.into_iter().map(|(_, view)| view).collect()
+    }
+
+    /// The connected nodes whose last report is older than one of the `partitions`: they have yet
+    /// to report the change, or died silently.
+    pub fn behind(&self, partitions: &[PartitionSnapshot<'_>]) -> Vec<NodeId> {
+        let reported = self.clients.iter().filter(|c| !c.membership.is_empty());
+        reported
+            .filter(|client| !partitions.iter().any(|part| part.ring == client.ring))
+            .map(|client| client.node)
+            .collect()
+    }
+
+    /// Every membership that is reported, in the order of the first nodes that report it.
+    fn views(&self) -> Vec<PartitionSnapshot<'_>> {
+        let mut views: Vec<PartitionSnapshot<'_>> = Vec::new();
         for client in self.clients.iter().filter(|c| !c.membership.is_empty()) {
-            match partitions.iter_mut().find(|part| part.ring == client.ring) {
-                Some(partition) => partition.clients.push(client),
-                None => partitions.push(PartitionSnapshot {
+            match views.iter_mut().find(|view| view.ring == client.ring) {
+                Some(view) => view.clients.push(client),
+                None => views.push(PartitionSnapshot {
                     ring: client.ring,
                     nodes: &client.membership,
                     clients: vec![client],
                 }),
             }
         }
-        partitions
+        views
+    }
+
+    /// Whether a node of it reports another membership itself.
+    fn has_been_left(&self, view: &PartitionSnapshot<'_>) -> bool {
+        let reports = |node: &NodeId| {
+            let at = self
+                .clients
+                .binary_search_by_key(node, |client| client.node);
+            at.ok().and_then(|at| self.clients.get(at))
+        };
+        let mut reported = view.nodes.iter().filter_map(reports);
+        reported.any(|client| !client.membership.is_empty() && client.ring != view.ring)
     }
 
     /// Nodes in the longest configured list.
@@ -282,5 +345,62 @@ fn client_snapshot(client: &Client, now: Time) -> ClientSnapshot {
         verdict: client.last_verdict,
         standing: client.standing_verdict(),
         why: client.why.clone(),
+        quorate: client.quorate.map(|(quorate, _)| quorate),
+        quorate_for: client
+            .quorate
+            .map(|(_, since)| now.since(since).min(now.since(client.told_at)))
+            .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::testing::{ACK, LMS, cluster, earlier, with};
+
+    /// Which partitions there are, and who is behind, if these nodes report these memberships; the
+    /// second number is the ring's sequence number.
+    fn seen(reports: &[(u32, u64, &[u32])]) -> (Vec<Vec<u32>>, Vec<u32>) {
+        let mut all = cluster(5, LMS);
+        for (node, seq, members) in reports {
+            all = with(all, members, &[(*node, ACK)]);
+            let client = all.clients.iter_mut().find(|c| c.node.0 == *node).unwrap();
+            client.ring.seq = *seq;
+        }
+        let parts = all.partitions();
+        let behind = all.behind(&parts).iter().map(|node| node.0).collect();
+        let numbers = |part: &PartitionSnapshot<'_>| part.nodes.iter().map(|n| n.0).collect();
+        (parts.iter().map(numbers).collect(), behind)
+    }
+
+    #[test]
+    fn no_node_is_in_two_partitions() {
+        // Node 2 died silently.
+        let dead = seen(&[(1, 8, &[1]), (2, 4, &[1, 2])]);
+        assert_eq!(dead, (vec![vec![1]], vec![2]));
+        let dead = seen(&[(1, 8, &[1, 3]), (2, 4, &[1, 2, 3]), (3, 8, &[1, 3])]);
+        assert_eq!(dead, (vec![vec![1, 3]], vec![2]));
+        // A split that node 4 has not reported yet.
+        let split = seen(&[(1, 8, &[1, 2]), (3, 8, &[3, 4]), (4, 4, &[1, 2, 3, 4])]);
+        assert_eq!(split, (vec![vec![1, 2], vec![3, 4]], vec![4]));
+        // Node 3 joined, which it has not reported yet.
+        let joined = seen(&[(1, 12, &[1, 3]), (3, 8, &[3])]);
+        assert_eq!(joined, (vec![vec![1, 3]], vec![3]));
+        // Rings of the same age: what a node says of itself counts.
+        let odd = seen(&[(1, 8, &[1, 2]), (2, 8, &[2])]);
+        assert_eq!(odd, (vec![vec![2]], vec![1]));
+        let odd = seen(&[(1, 8, &[1]), (2, 8, &[2, 1])]);
+        assert_eq!(odd, (vec![vec![1]], vec![2]));
+    }
+
+    #[test]
+    fn a_split_stays_a_split() {
+        let halves = seen(&[(1, 8, &[1, 2]), (3, 8, &[3, 4])]);
+        assert_eq!(halves, (vec![vec![1, 2], vec![3, 4]], vec![]));
+        let ages = earlier(
+            with(with(cluster(2, LMS), &[1], &[(1, ACK)]), &[2], &[(2, ACK)]),
+            &[2],
+        );
+        assert_eq!(ages.partitions().len(), 2);
     }
 }

@@ -43,24 +43,26 @@ impl Cluster {
         if verdict == Verdict::Nack && tracks_nack {
             self.leases.awaits_answer(node);
         }
-        self.told(node, verdict.vote(), true, why, out);
+        self.told(now, node, verdict.vote(), true, why, out);
         out.push(Action::Send { to, message });
     }
 
     /// Notes the vote of a reply.
     pub(super) fn answer(
         &mut self,
+        now: Time,
         node: NodeId,
         vote: Vote,
         why: Option<Rule>,
         out: &mut Vec<Action>,
     ) -> Vote {
-        self.told(node, vote, false, why.map(Arc::new), out);
+        self.told(now, node, vote, false, why.map(Arc::new), out);
         vote
     }
 
     fn told(
         &mut self,
+        now: Time,
         node: NodeId,
         vote: Vote,
         pushed: bool,
@@ -91,6 +93,9 @@ impl Cluster {
         }
         let news =
             client.last_verdict != Some(verdict) || client.standing != Some((verdict, client.ring));
+        if client.standing != Some((verdict, client.ring)) {
+            client.told_at = now;
+        }
         client.last_verdict = Some(verdict);
         client.standing = Some((verdict, client.ring));
         let ring = client.ring;

@@ -74,24 +74,13 @@ impl View {
                 Level::Critical => Severity::Critical,
             },
             sentence: health.sentence,
-            is_split: is_split(cluster),
+            is_split: cluster.partitions().len() > 1,
             holders: numbers(&mut cluster.holders()),
             reason: reason(cluster),
             withheld: withheld(cluster),
             odd: odd.map(|warning| warning.to_string()),
         }
     }
-}
-
-/// While a membership changes, nodes report different ones that overlap: that is no split yet.
-fn is_split(cluster: &ClusterSnapshot) -> bool {
-    let parts = cluster.partitions();
-    let overlap = parts.iter().enumerate().any(|(index, part)| {
-        let others = parts.iter().skip(index + 1);
-        let mut others = others.flat_map(|other| other.nodes);
-        others.any(|node| part.nodes.contains(node))
-    });
-    parts.len() > 1 && !overlap
 }
 
 /// The same text as the decision has in the API.
@@ -135,7 +124,7 @@ fn withheld(cluster: &ClusterSnapshot) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::advice::testing::{ACK, FF, LMS, NACK, cluster, decided, with};
+    use crate::advice::testing::{ACK, FF, LMS, NACK, cluster, decided, earlier, with};
     use crate::wire::TieBreaker;
 
     fn halves() -> ClusterSnapshot {
@@ -158,7 +147,7 @@ mod tests {
 
     #[test]
     fn overlapping_memberships_are_no_split() {
-        let one = with(cluster(2, FF), &[1, 2], &[(1, ACK)]);
+        let one = earlier(with(cluster(2, FF), &[1, 2], &[(1, ACK)]), &[1]);
         assert!(!View::of(&with(one, &[2], &[(2, None)])).is_split);
     }
 

@@ -102,6 +102,24 @@ fn advise_refuses_what_does_not_exist() {
 }
 
 #[test]
+fn a_tie_breaker_that_is_no_node_is_warned_of() {
+    let advice = ask(&["advise", "--nodes", "2", "--tie-breaker", "9"]);
+    let warning = "The tie-breaker is node 9, which is not in the cluster: after a split";
+    let conditional = format!("Warning: If no node has that number: {warning}");
+    assert!(advice.stdout.contains(&conditional), "{}", advice.stdout);
+    let story = ask(&["simulate", "--nodes", "2", "--tie-breaker", "9", "cut 1|2"]);
+    let warned = format!("Warning: {warning}");
+    assert!(story.stdout.contains(&warned), "{}", story.stdout);
+    has_line(
+        &story,
+        "node 1 holds the vote because no side has the tie-breaker (node 9) and that side has the \
+         lowest connected node id",
+    );
+    let sound = ask(&["advise", "--nodes", "2", "--tie-breaker", "2"]);
+    assert!(!sound.stdout.contains("Warning"), "{}", sound.stdout);
+}
+
+#[test]
 fn simulate_tells_who_is_quorate_and_why() {
     let story = ask(&[
         "simulate",
@@ -193,6 +211,34 @@ fn simulate_reads_corosync_conf() {
     let warning = "Warning: a silently lost node's vote is withheld for 53 s";
     assert!(story.stdout.contains(warning), "{}", story.stdout);
 
+    // What corosync or the clock does not bear is refused, and not played.
+    for (from, to, text) in [
+        (
+            " timeout: 30000",
+            " sync_timeout: 4294967295",
+            "quorum.device.sync_timeout is 4294967295 ms; 1000 ms to 300000 ms can be simulated",
+        ),
+        (
+            " timeout: 30000",
+            " timeout: 0",
+            "quorum.device.timeout is 0 ms; 1000 ms to 150000 ms can be simulated",
+        ),
+        (
+            "quorum {\n",
+            "quorum {\n two_node: 1\n",
+            "corosync refuses quorum.two_node together with an arbiter: remove it",
+        ),
+    ] {
+        let changed = format!("{nodes}{}", stanza.replace(from, to));
+        std::fs::write(path, changed).unwrap();
+        let refused = ask(&["simulate", "--cluster-file", path, "kill 12"]);
+        let expected = format!("qarbiter simulate: {path}: {text}\n");
+        assert_eq!(
+            (refused.code, refused.stderr.as_str()),
+            (Some(1), expected.as_str())
+        );
+    }
+
     std::fs::write(path, "totem {\n").unwrap();
     let broken = ask(&["simulate", "--cluster-file", path, "heal"]);
     let expected = format!("qarbiter simulate: {path}: the braces are not in pairs (line 1)\n");
@@ -217,7 +263,15 @@ fn simulate_refuses_what_does_not_exist() {
         (&["simulate", "heal"], "--nodes"),
         (
             &["simulate", "--nodes", "99", "heal"],
-            "99 nodes can't be simulated; choose 2 to 32",
+            "a cluster of 99 can't be simulated; choose 2 to 32 nodes",
+        ),
+        (
+            &["simulate", "--nodes", "4294967295", "heal"],
+            "a cluster of 4294967295 can't be simulated",
+        ),
+        (
+            &["simulate", "--nodes", "1", "heal"],
+            "a cluster of 1 can't be simulated",
         ),
         (
             &[
@@ -290,10 +344,18 @@ async fn check_answers_for_a_healthy_cluster() {
         has_line(&answers, line);
     }
 
-    let unknown = check(&lab, "nosuch", &[]);
-    let expected =
-        "qarbiter check: no node of a cluster \"nosuch\" is connected; there are: alpha, big\n";
-    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(1), expected));
+    for (name, instead) in [
+        ("nosuch", "there are: alpha, big"),
+        ("alhpa", "the nearest is \"alpha\""),
+    ] {
+        let unknown = check(&lab, name, &[]);
+        let expected =
+            format!("qarbiter check: no node of a cluster {name:?} is connected; {instead}\n");
+        assert_eq!(
+            (unknown.code, unknown.stderr.as_str()),
+            (Some(1), expected.as_str())
+        );
+    }
 }
 
 /// Node 2 holds the vote although the tie-breaker prefers node 1, because it had it before.

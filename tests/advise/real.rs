@@ -60,7 +60,7 @@ fn setup(nodes: &[u32], algorithm: Algorithm) -> Setup {
 
 fn agrees(name: &'static str, nodes: &'static [u32], setup: &Setup, faults: &[&str]) {
     let faults = parse(faults, setup.nodes()).unwrap();
-    let story = run(setup, &faults);
+    let story = run(setup, &faults).unwrap();
     let lab = Lab::new();
     let cluster = Cluster::start(&lab, spec(name, nodes, setup));
     // This compares the expected votes too.
@@ -208,4 +208,60 @@ fn five_nodes_with_lms() {
     let story = ["lose arbiter", "kill 5"];
     let setup = setup(&[1, 2, 3, 4, 5], Algorithm::Lms);
     agrees("five", &[1, 2, 3, 4, 5], &setup, &story);
+}
+
+/// What `qarbiter status` says of a cluster.
+fn status(lab: &Lab, cluster: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_qarbiter");
+    let socket = "/run/corosync-qnetd/socket";
+    let command = [program, "status", "--socket", socket, "--cluster", cluster];
+    lab.machine().run(&command)
+}
+
+/// Real nodes report that they have quorum once they have it, and a node that waits for all others reports that it has
+/// none although it was given the vote.
+#[test]
+fn the_arbiter_hears_whether_nodes_have_quorum() {
+    const LONGER_THAN_IT_WAITS: Duration = Duration::from_secs(11);
+    let two = setup(&[1, 2], Algorithm::FfSplit);
+    let waiting = spec("waits", &[1, 2], &two);
+    let section = waiting
+        .quorum
+        .as_ref()
+        .map(|section| section.replacen("quorum {\n", "quorum {\n    wait_for_all: 1\n", 1));
+    let waiting = Spec {
+        quorum: section,
+        ..waiting
+    };
+    let three = setup(&[1, 2, 3], Algorithm::Lms);
+    let lab = Lab::new();
+    let sound = Cluster::start(&lab, spec("sound", &[1, 2, 3], &three));
+    let waiting = Cluster::start(&lab, waiting);
+    sound.wait_complete();
+    waiting.wait_complete();
+    std::thread::sleep(LONGER_THAN_IT_WAITS);
+    for (name, sentence) in [
+        ("sound", "OK: all 3 nodes connected"),
+        ("waits", "OK: both nodes connected"),
+    ] {
+        let said = status(&lab, name);
+        assert!(said.contains(sentence), "{said}");
+        assert!(!said.contains("reports no quorum"), "{said}");
+        assert!(!said.contains("report no quorum"), "{said}");
+    }
+
+    waiting.shut_down(2);
+    waiting.shut_down(1);
+    waiting.restart(1);
+    let limit = Instant::now() + LONGER_THAN_IT_WAITS + SLACK;
+    let wanted = "CRITICAL: node 1 reports no quorum although it should have it";
+    while !status(&lab, "waits").contains(wanted) {
+        assert!(Instant::now() < limit, "{}", status(&lab, "waits"));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let said = status(&lab, "waits");
+    assert!(
+        said.contains("Warning:   Node 1 reports no quorum"),
+        "{said}"
+    );
 }

@@ -44,7 +44,7 @@ async fn a_lost_holder_keeps_the_vote_until_it_is_released() {
         in_time(survivor.heartbeat()).await.unwrap();
     }
     let seen = qarbiter(&lab, "status", "lima");
-    let lost = "node 1 may still cast the vote until it returns or is released (qarbiter release)";
+    let lost = "node 1 may still cast the vote until it returns or is released (qarbiter release --cluster lima)";
     assert!(seen.stdout.contains(lost), "{}", seen.stdout);
     assert!(seen.stdout.contains("Vote:      nobody"), "{}", seen.stdout);
 

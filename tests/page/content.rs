@@ -46,7 +46,7 @@ fn a_whole_cluster_and_the_arbiter_are_explained() {
     let inside = browser.texts(".inside").concat();
     for said in [
         "Nodes 1 and 2 have the vote.",
-        "2 nodes have one vote each and the arbiter has 1: 3 in all, and 2 are needed to run.",
+        "Assuming one vote for each of the 2 nodes and 1 for the arbiter (nodes do not report their votes): 3 in all, and 2 are needed to run.",
         "Nodes that may fail with the arbiter\t1",
         "while the arbiter is down\t0",
         "CLEAR TEXT",

@@ -1,7 +1,9 @@
 //! Every state of a cluster and the sentence for it.
 
 use super::*;
-use crate::advice::testing::{ACK, FF, LMS, NACK, cluster, decided, lease, waits, whole, with};
+use crate::advice::testing::{
+    ACK, FF, LMS, NACK, cluster, decided, earlier, lease, waits, whole, with,
+};
 use crate::engine::{Misfit, Time};
 use crate::wire::TieBreaker;
 
@@ -95,6 +97,12 @@ fn nodes_that_are_not_connected() {
             "no node is connected; node 1 may still cast the vote",
         ),
         (
+            lease(lease(cluster(2, FF), 0, Some(9000)), 1, None),
+            Critical,
+            "no node is connected; node 1 and a node that the journal may have lost (power cut or \
+             damage) may still cast the vote",
+        ),
+        (
             reduced(2, 1, FF),
             Degraded,
             "node 2 is not connected; node 1 keeps running, but not without the arbiter",
@@ -131,14 +139,38 @@ fn nodes_that_are_not_connected() {
         (
             decided(four_see_each_other, &[1, 2, 3, 4], TIE),
             Degraded,
-            "nodes 3,4 are not connected to the arbiter, only to the other nodes; \
-             if two other nodes die they stop",
+            "nodes 3,4 are not connected to the arbiter, only to other nodes; \
+             if any two nodes die they stop",
         ),
         (
             decided(three_of_five, &[1, 2, 3, 4, 5], TIE),
             Degraded,
-            "nodes 4,5 are not connected to the arbiter, only to the other nodes; \
+            "nodes 4,5 are not connected to the arbiter, only to other nodes; \
              if another node dies they stop",
+        ),
+        (
+            decided(
+                with(cluster(4, FF), &[1, 2, 3, 4], &[(1, ACK)]),
+                &[1, 2, 3, 4],
+                TIE,
+            ),
+            Degraded,
+            "nodes 2,3,4 are not connected to the arbiter, only to other nodes; \
+             if any two nodes die they stop",
+        ),
+        (
+            decided(
+                with(
+                    cluster(4, FF),
+                    &[1, 2, 3, 4],
+                    &[(1, ACK), (2, ACK), (3, ACK)],
+                ),
+                &[1, 2, 3, 4],
+                TIE,
+            ),
+            Degraded,
+            "node 4 is not connected to the arbiter, only to the other nodes; \
+             if two other nodes die it stops",
         ),
         (
             decided(
@@ -171,6 +203,18 @@ fn splits() {
             decided(halves(ACK, NACK), &[1], TIE),
             Degraded,
             "split; node 1 holds the vote because the tie-breaker is lowest",
+        ),
+        (
+            decided(
+                halves(ACK, NACK),
+                &[1],
+                Rule::FirstOfTie {
+                    rule: TieBreaker::Node(NodeId(9)),
+                },
+            ),
+            Degraded,
+            "split; node 1 holds the vote because no side has the tie-breaker (node 9) and that \
+             side has the lowest connected node id",
         ),
         (
             decided(four, &[1, 2], Rule::KeepActive),
@@ -206,7 +250,7 @@ fn changes_that_are_under_way() {
     use Level::{Critical, Degraded};
     let alone = |told| decided(with(cluster(2, FF), &[2], &[(2, told)]), &[2], TIE);
     let both = || whole(2, FF);
-    let until = Some(Time::ZERO);
+    let until = Some(Time::from_millis(8_200));
     let node = NodeId(1);
     let differs = Waiting::ConfigDiffers {
         a: node,
@@ -235,7 +279,30 @@ fn changes_that_are_under_way() {
             ),
             Critical,
             "node 2 waits for the vote: node 1 can't be reached and may still cast it \
-             until it returns or is released (qarbiter release)",
+             until it returns or is released (qarbiter release --cluster site)",
+        ),
+        // The lease ends at a moment, not so long after the decision.
+        (
+            {
+                let mut later = waits(alone(None), Waiting::Lease { node, until });
+                later.decided_ago = std::time::Duration::from_secs(6);
+                later
+            },
+            Critical,
+            "node 2 waits for the vote: node 1 can't be reached and may still cast it \
+             for 3 s at most",
+        ),
+        (
+            waits(
+                alone(None),
+                Waiting::Lease {
+                    node: NodeId(0),
+                    until,
+                },
+            ),
+            Critical,
+            "node 2 waits for the vote: a node that the journal may have lost (power cut \
+             or damage) can't be reached and may still cast it for 9 s at most",
         ),
         (
             waits(alone(None), Waiting::Confirmation { node }),
@@ -266,6 +333,146 @@ fn changes_that_are_under_way() {
             with(cluster(2, FF), &[], &[(1, None), (2, None)]),
             Degraded,
             "the connected nodes have not reported yet what they see",
+        ),
+    ]);
+}
+
+/// What two nodes do not agree on may keep everybody from running.
+#[test]
+fn nothing_runs_while_nodes_do_not_agree() {
+    let halves = with(with(cluster(2, FF), &[1], &[(1, None)]), &[2], &[(2, None)]);
+    let (a, b) = (NodeId(1), NodeId(2));
+    let differs = Waiting::ConfigDiffers { a, b };
+    // Node 3 is silent, and the others have two of three votes.
+    let silent = with(cluster(3, LMS), &[1, 2, 3], &[(3, ACK)]);
+    let silent = with(earlier(silent, &[3]), &[1, 2], &[(1, None), (2, None)]);
+    let changing = Waiting::MembershipDiffers { a, b: NodeId(3) };
+    check(vec![
+        (
+            waits(halves, differs),
+            Level::Critical,
+            "nodes 1 and 2 have different node lists; nothing is decided until they agree, and no \
+             side has quorum meanwhile",
+        ),
+        (
+            waits(silent, changing),
+            Level::Critical,
+            "the membership is changing: nodes 1 and 3 do not report the same yet, and no side has \
+             quorum meanwhile",
+        ),
+    ]);
+}
+
+/// A node that died silently is counted with no side, whatever it had reported.
+#[test]
+fn what_was_reported_before_is_no_side() {
+    let old = |algorithm, told| earlier(with(cluster(2, algorithm), &[1, 2], &[(2, told)]), &[2]);
+    let survivor = |told| {
+        let two = with(old(Algorithm::TwoNodeLms, ACK), &[1], &[(1, told)]);
+        decided(two, &[1], TIE)
+    };
+    let three = with(cluster(3, LMS), &[1, 2, 3], &[(3, ACK)]);
+    let three = with(earlier(three, &[3]), &[1, 2], &[(1, ACK), (2, ACK)]);
+    check(vec![
+        (
+            survivor(ACK),
+            Level::Degraded,
+            "node 2 has not reported yet that the membership changed; node 1 holds the vote \
+             because the tie-breaker is lowest",
+        ),
+        (
+            survivor(None),
+            Level::Critical,
+            "node 2 has not reported yet that the membership changed; node 1 has no quorum: it has \
+             not got the vote",
+        ),
+        (
+            decided(three, &[1, 2], Rule::Score { score: 2, rival: 1 }),
+            Level::Degraded,
+            "node 3 has not reported yet that the membership changed; nodes 1,2 hold the vote \
+             because that side's score is 2 against 1 (connected nodes and heuristics)",
+        ),
+    ]);
+}
+
+/// With `lost_holder=manual` the rest of an lms cluster stands still until an operator speaks.
+#[test]
+fn the_vote_of_a_dead_node_is_the_operators() {
+    let manual = |mut cluster: ClusterSnapshot| {
+        cluster.name = crate::wire::ClusterName::new(b"my site");
+        cluster.policy.lost_holder = LostHolder::Manual;
+        cluster
+    };
+    let table = [
+        (
+            manual(whole(2, LMS)),
+            "both nodes connected; if one dies the other waits until you release it \
+             (qarbiter release --cluster 'my site')",
+        ),
+        (
+            manual(whole(2, Algorithm::TwoNodeLms)),
+            "both nodes connected; if one dies the other waits until you release it \
+             (qarbiter release --cluster 'my site')",
+        ),
+        (
+            manual(whole(3, LMS)),
+            "all 3 nodes connected; if one dies the rest waits until you release it \
+             (qarbiter release --cluster 'my site')",
+        ),
+        (
+            manual(reduced(5, 3, LMS)),
+            "nodes 4,5 are not connected; nodes 1,2,3 keep running, but not without the arbiter; \
+             if another dies the rest waits until you release it \
+             (qarbiter release --cluster 'my site')",
+        ),
+        // An ffsplit node gives its vote up by itself.
+        (
+            manual(whole(2, FF)),
+            "both nodes connected; if one dies the other keeps running",
+        ),
+    ];
+    for (cluster, sentence) in table {
+        assert_eq!(health(&cluster).sentence, sentence);
+    }
+}
+
+/// The nodes know better than our arithmetic whether they have quorum.
+#[test]
+fn nodes_that_report_no_quorum() {
+    let reporting = |nodes: &[u32], seconds| {
+        let mut two = whole(2, FF);
+        let clients = two.clients.iter_mut();
+        for client in clients.filter(|client| nodes.contains(&client.node.0)) {
+            client.quorate = Some(false);
+            client.quorate_for = std::time::Duration::from_secs(seconds);
+        }
+        two
+    };
+    let mut alone = reduced(2, 1, FF);
+    alone.clients[0].quorate = Some(false);
+    check(vec![
+        (
+            reporting(&[1, 2], 10),
+            Level::Critical,
+            "nodes 1,2 report no quorum although they should have it (wait_for_all, votes, \
+             two_node?)",
+        ),
+        (
+            alone,
+            Level::Critical,
+            "node 1 reports no quorum although it should have it (wait_for_all, votes, two_node?)",
+        ),
+        (
+            reporting(&[2], 10),
+            Level::Degraded,
+            "node 2 reports no quorum although it should have it (wait_for_all, votes, two_node?); \
+             as for the others: both nodes connected; if one dies the other keeps running",
+        ),
+        // Just told: what comes of the vote is still to be reported.
+        (
+            reporting(&[1, 2], 9),
+            Level::Ok,
+            "both nodes connected; if one dies the other keeps running",
         ),
     ]);
 }

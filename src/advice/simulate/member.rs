@@ -1,5 +1,5 @@
 //! A node: a model of its stock client (safety spec, section 1; algorithms spec, section 9;
-//! protocol spec, 5.7, 7 and 8) on top of its votequorum. Without heuristics.
+//! protocol spec, 5.7, 7 and 8) on top of its votequorum. Its heuristics find the same at all times.
 //!
 //! Where the client waits for a time of its own choosing it waits the longest, because what is
 //! asked is how long a change takes at most.
@@ -335,7 +335,12 @@ impl Member {
             config_version: None,
             quorate: is_quorum.then_some(self.corosync.quorate),
             nodes: nodes.iter().map(|node| NodeInfo::new(node.0)).collect(),
-            heuristics: None,
+            heuristics: self
+                .setup
+                .heuristics
+                .get(&self.node)
+                .copied()
+                .filter(|_| is_membership),
         }));
     }
 }

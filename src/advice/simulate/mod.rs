@@ -20,6 +20,7 @@ pub use fault::{Fault, FaultError, parse};
 pub use setup::{Setup, SetupError, Timing};
 pub use state::{NodeState, PartState, State};
 pub use story::{Step, Story, run};
+pub use world::TooLong;
 
 #[cfg(test)]
 mod tests;

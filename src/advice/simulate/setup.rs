@@ -3,7 +3,9 @@
 use crate::advice::conf::ClusterFile;
 use crate::engine::ClusterPolicy;
 use crate::engine::quorum::{Arithmetic, arithmetic};
-use crate::wire::{Algorithm, NodeId, TieBreaker};
+use crate::wire::{Algorithm, Heuristics, NodeId, TieBreaker};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Most nodes of a simulated cluster.
@@ -25,6 +27,30 @@ impl Timing {
     /// section 7).
     pub fn heartbeat(&self) -> Duration {
         (self.device_timeout * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(120))
+    }
+
+    /// Whether it can be stepped through. The upper limit of `quorum.device.timeout` is that of the
+    /// heartbeat interval, which is 0.8 of it (protocol spec, section 7).
+    fn check(&self) -> Result<(), SetupError> {
+        for (key, time, within) in [
+            ("quorum.device.timeout", self.device_timeout, 1000..=150_000),
+            (
+                "quorum.device.sync_timeout",
+                self.sync_timeout,
+                1000..=300_000,
+            ),
+            ("totem.token", self.token, 30..=60_000),
+        ] {
+            let written = time.as_millis();
+            if !within.contains(&written) {
+                return Err(SetupError::Time {
+                    key,
+                    written,
+                    within,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The times of a cluster whose nodes announced this heartbeat interval; the others are
@@ -67,13 +93,15 @@ pub struct Setup {
     pub votes_written: bool,
     /// Its times.
     pub timing: Timing,
+    /// What each node's heuristics find, all the time; nodes without any are not in it.
+    pub heuristics: BTreeMap<NodeId, Heuristics>,
 }
 
 /// A cluster can't be simulated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// Too few or too many nodes.
-    #[error("{0} nodes can't be simulated; choose 2 to {MOST_NODES}")]
+    #[error("a cluster of {0} can't be simulated; choose 2 to {MOST_NODES} nodes")]
     Nodes(usize),
     /// A node id occurs twice, or is 0.
     #[error("node id {0} is 0 or occurs twice")]
@@ -100,6 +128,18 @@ pub enum SetupError {
         written: u32,
         /// What it should have.
         needed: u32,
+    },
+    /// A time that no cluster has, or that is too long to be stepped through.
+    #[error(
+        "{key} is {written} ms; {} ms to {} ms can be simulated", within.start(), within.end()
+    )]
+    Time {
+        /// Which time.
+        key: &'static str,
+        /// What the file has, milliseconds.
+        written: u128,
+        /// What it may be, milliseconds.
+        within: RangeInclusive<u128>,
     },
     /// A node has more or less than one vote.
     #[error(
@@ -146,6 +186,7 @@ impl Setup {
             wait_for_all: false,
             votes_written: algorithm != Algorithm::Lms,
             timing: Timing::default(),
+            heuristics: BTreeMap::new(),
         })
     }
 
@@ -154,6 +195,7 @@ impl Setup {
     /// # Errors
     /// [`SetupError`].
     pub fn of_file(file: &ClusterFile) -> Result<Self, SetupError> {
+        file.timing.check()?;
         if let Some((node, votes)) = file.nodes.iter().find(|(_, votes)| **votes != 1) {
             return Err(SetupError::NodeVotes {
                 node: *node,

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::member::millis;
 use super::setup::Setup;
 use super::state::State;
-use super::world::World;
+use super::world::{TooLong, World};
 use crate::engine::lease::lease_time;
 use crate::wire::NodeId;
 use std::time::Duration;
@@ -42,36 +42,39 @@ pub struct Story {
 }
 
 /// Runs the faults, one after the other; each has the time that it needs to settle.
-pub fn run(setup: &Setup, faults: &[Fault]) -> Story {
+///
+/// # Errors
+/// [`TooLong`], which only times that no real cluster has lead to.
+pub fn run(setup: &Setup, faults: &[Fault]) -> Result<Story, TooLong> {
     let heartbeat = millis(setup.timing.heartbeat());
     let mut story: Option<Story> = None;
     for moment in 0..MOMENTS {
-        let one = run_at(setup, faults, moment * heartbeat / MOMENTS + JUST_AFTER);
+        let one = run_at(setup, faults, moment * heartbeat / MOMENTS + JUST_AFTER)?;
         match &mut story {
             None => story = Some(one),
             Some(story) => merge(story, one),
         }
     }
-    story.unwrap_or_else(|| run_at(setup, faults, JUST_AFTER))
+    story.map_or_else(|| run_at(setup, faults, JUST_AFTER), Ok)
 }
 
 /// Every fault strikes this many milliseconds after a multiple of the heartbeat interval.
-fn run_at(setup: &Setup, faults: &[Fault], after: u64) -> Story {
+fn run_at(setup: &Setup, faults: &[Fault], after: u64) -> Result<Story, TooLong> {
     let heartbeat = millis(setup.timing.heartbeat());
     // Longer than a lease, a change of membership and a reconnect, one after the other and twice.
     let lease = millis(lease_time(setup.timing.heartbeat()));
     let calm = 3 * lease + 2 * millis(setup.timing.sync_timeout + setup.membership_delay());
     let mut world = World::boot(setup, heartbeat / MOMENTS);
-    world.run_until(calm);
+    world.run_until(calm)?;
     let start = world.look().state;
     let mut before = start.quorate();
     let mut steps = Vec::new();
     for fault in faults {
         let strikes_at = world.now().div_ceil(heartbeat) * heartbeat + after;
-        world.run_until(strikes_at);
+        world.run_until(strikes_at)?;
         world.look();
         world.strike(fault);
-        world.run_until(strikes_at + calm);
+        world.run_until(strikes_at + calm)?;
         let seen = world.look();
         let after = seen.state.quorate();
         let mut interrupted = before;
@@ -89,7 +92,7 @@ fn run_at(setup: &Setup, faults: &[Fault], after: u64) -> Story {
             had_conflict: seen.conflict,
         });
     }
-    Story { start, steps }
+    Ok(Story { start, steps })
 }
 
 fn merge(story: &mut Story, other: Story) {

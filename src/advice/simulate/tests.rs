@@ -13,7 +13,7 @@ fn setup(nodes: u32, algorithm: Algorithm) -> Setup {
 }
 
 fn tell(setup: &Setup, faults: &[&str]) -> Story {
-    run(setup, &parse(faults, setup.nodes()).unwrap())
+    run(setup, &parse(faults, setup.nodes()).unwrap()).unwrap()
 }
 
 /// `1,2:3/2 3:1/2!` means that nodes 1 and 2 see each other and count 3 votes of which 2 are needed,

@@ -21,6 +21,14 @@ const RESEND: u64 = 3000;
 /// More steps than any sound story takes between two faults.
 const STEP_LIMIT: u32 = 2_000_000;
 
+/// A simulation takes too many steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the simulation takes too long, because the shortest and the longest of the cluster's times \
+     (quorum.device.timeout, quorum.device.sync_timeout, totem.token) are too far apart"
+)]
+pub struct TooLong;
+
 #[derive(Debug)]
 enum Event {
     Deliver(u64, Way),
@@ -134,7 +142,10 @@ impl<'a> World<'a> {
     }
 
     /// Steps until `end`, milliseconds.
-    pub(super) fn run_until(&mut self, end: u64) {
+    ///
+    /// # Errors
+    /// It takes too many steps.
+    pub(super) fn run_until(&mut self, end: u64) -> Result<(), TooLong> {
         for _ in 0..STEP_LIMIT {
             let event_at = self.queue.keys().next().map(|(at, _)| *at);
             let engine_at = self
@@ -147,7 +158,8 @@ impl<'a> World<'a> {
                 (engine, event) => engine.or(event).unwrap_or(end),
             };
             if next >= end {
-                break;
+                self.now = end;
+                return Ok(());
             }
             self.now = next;
             if engine_at == Some(next) {
@@ -162,7 +174,7 @@ impl<'a> World<'a> {
             }
             self.observe();
         }
-        self.now = end;
+        Err(TooLong)
     }
 
     fn observe(&mut self) {

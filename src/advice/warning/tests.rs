@@ -25,6 +25,12 @@ fn misfit(algorithm: Algorithm, tie_breaker: TieBreaker) -> ClusterSnapshot {
     cluster
 }
 
+fn preferring(algorithm: Algorithm, node: u32) -> ClusterSnapshot {
+    let mut cluster = whole(2, algorithm);
+    cluster.tie_breaker = TieBreaker::Node(NodeId(node));
+    cluster
+}
+
 #[test]
 fn even_clusters_have_none() {
     for nodes in [2, 4, 6, 8] {
@@ -138,6 +144,31 @@ fn each_has_its_kind_and_says_what_to_do() {
             ],
         ),
         (
+            changed(whole(2, FF), 1, |client| client.quorate = Some(false)),
+            "reports_no_quorum",
+            &[2],
+            &[
+                "Node 2 reports no quorum although it should have it (wait_for_all, votes, \
+                 two_node?): look at corosync-quorumtool",
+            ],
+        ),
+        (
+            preferring(FF, 9),
+            "tie_breaker_unknown",
+            &[9],
+            &[
+                "The tie-breaker is node 9, which is not in the cluster",
+                "the one with the lowest connected node id gets the vote",
+                "Set quorum.device.net.tie_breaker to lowest, highest or a node id of the cluster",
+            ],
+        ),
+        (
+            preferring(LMS, 3),
+            "tie_breaker_unknown",
+            &[3],
+            &["after a split into sides of the same weight, no one gets the vote"],
+        ),
+        (
             changed(
                 changed(whole(2, FF), 0, |client| client.heartbeat_ms = 24_000),
                 1,
@@ -163,6 +194,35 @@ fn each_has_its_kind_and_says_what_to_do() {
             assert!(said.contains(text), "{text:?} is not in {said:?}");
         }
     }
+}
+
+/// Only what a node with the vote goes on reporting counts, and only if it should have quorum.
+#[test]
+fn a_node_without_quorum_may_be_right() {
+    let reporting = |cluster, change: fn(&mut ClientSnapshot)| {
+        let cluster = changed(cluster, 0, |client| client.quorate = Some(false));
+        warnings(&changed(cluster, 0, change))
+    };
+    assert_eq!(reporting(whole(2, FF), |_| {}).len(), 1);
+    let early = |client: &mut ClientSnapshot| client.quorate_for = Duration::from_millis(9999);
+    assert_eq!(reporting(whole(2, FF), early), []);
+    assert_eq!(reporting(whole(2, FF), |client| client.standing = None), []);
+    assert_eq!(reporting(whole(2, FF), |client| client.quorate = None), []);
+    // Two of six nodes, with the device's vote: three of four votes that it needs.
+    let few = |client: &mut ClientSnapshot| client.membership = [NodeId(1), NodeId(2)].into();
+    assert_eq!(reporting(whole(6, FF), few), []);
+}
+
+#[test]
+fn a_tie_breaker_of_the_cluster_is_no_trouble() {
+    assert_eq!(warnings(&preferring(FF, 2)), []);
+    // Nobody has said yet which nodes there are.
+    let mut unknown = preferring(FF, 9);
+    for client in &mut unknown.clients {
+        client.configured = [].into();
+    }
+    unknown.absent.clear();
+    assert_eq!(warnings(&unknown), []);
 }
 
 /// A node that was connected before is the business of the health sentence, not of a warning.

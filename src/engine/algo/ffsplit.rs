@@ -232,14 +232,18 @@ fn compare(
         }
     }
     let node = c.preferred(view.tie_breaker);
-    let wins = node.is_some_and(|node| c.client.members().contains(&node));
-    (
-        wins,
+    let has = |x: &Candidate<'_>| node.is_some_and(|node| x.client.members().contains(&node));
+    let rule = if has(c) || best.is_some_and(has) {
         Rule::TieBreaker {
             rule: view.tie_breaker,
             node,
-        },
-    )
+        }
+    } else {
+        Rule::FirstOfTie {
+            rule: view.tie_breaker,
+        }
+    };
+    (has(c), rule)
 }
 
 /// The rule that tells the winner from its closest rival.
@@ -261,7 +265,7 @@ fn winning_rule(view: &View<'_>, keep_active: bool, winner: &Candidate<'_>) -> R
             Rule::Score { .. } => 1,
             Rule::Connected { .. } => 2,
             Rule::KeepActive => 3,
-            Rule::TieBreaker { .. } => 4,
+            Rule::TieBreaker { .. } | Rule::FirstOfTie { .. } => 4,
             _ => 0,
         })
         .unwrap_or(Rule::OnlyHalf { configured })

@@ -1,7 +1,7 @@
 //! Moments that are too narrow for the simulator to hit often.
 
 use super::*;
-use crate::engine::CloseReason;
+use crate::engine::{CloseReason, Verdict};
 use crate::wire::{Message, NodeInfo, Vote};
 
 const HEARTBEAT_MS: u32 = 8000;
@@ -143,9 +143,95 @@ fn the_end_of_merged_leases_is_noticed() {
     let (vote, _) = report(&mut cluster, at(12_000), late);
     assert_eq!(vote, Ok(Vote::WaitForReply));
     assert_eq!(cluster.poll_timeout(), Some(at(17_600)));
+    let seen = cluster.snapshot(at(12_000));
+    let lost = seen
+        .leases
+        .iter()
+        .map(|lease| (lease.node, lease.remaining));
+    let left = Some(Duration::from_millis(5600));
+    assert!(lost.eq([(NodeId(0), left)]), "{:?}", seen.leases);
+    let said = seen.waiting().unwrap().to_string();
+    assert!(said.starts_with("a node that the journal may have lost (power cut or damage) can't"));
     let mut out = Vec::new();
     cluster.handle_timeout(at(17_600), &mut out);
     assert_eq!(votes(&out, u64::from(late)), [Vote::Ack]);
+}
+
+/// It is shown, and decides nothing.
+#[test]
+fn what_a_node_reports_of_its_quorum_is_kept_for_its_ring() {
+    let mut cluster = cluster(ClusterPolicy::SAFE);
+    let nodes = [1, 2].map(NodeInfo::new);
+    let mut out = Vec::new();
+    join(&mut cluster, at(0), 1, 1, Algorithm::FfSplit);
+    cluster
+        .config_list(at(0), NodeId(1), true, None, &nodes, &mut out)
+        .unwrap();
+    let now = sees(&mut cluster, at(0), 1, 9, &[1]);
+    assert_eq!(votes(&now, 1).first(), Some(&Vote::Ack));
+    let shown = |cluster: &Cluster, ms| {
+        let client = cluster.snapshot(at(ms)).clients.remove(0);
+        (client.quorate, client.quorate_for.as_millis())
+    };
+    assert_eq!(shown(&cluster, 50), (None, 0));
+    for (ms, quorate) in [(100, false), (5000, false)] {
+        let vote = cluster.quorum_list(at(ms), NodeId(1), quorate, &mut out);
+        assert_eq!(vote, Vote::NoChange);
+    }
+    assert_eq!(shown(&cluster, 6000), (Some(false), 5900));
+    // Told something else meanwhile.
+    cluster.push(at(6000), NodeId(1), Verdict::Nack, None, &mut out);
+    assert_eq!(shown(&cluster, 7000), (Some(false), 1000));
+    cluster.quorum_list(at(8000), NodeId(1), true, &mut out);
+    assert_eq!(shown(&cluster, 8500), (Some(true), 500));
+    sees(&mut cluster, at(9000), 1, 10, &[1]);
+    assert_eq!(shown(&cluster, 9500), (None, 0));
+}
+
+/// Both algorithms say so when the tie-breaker can't break a tie.
+#[test]
+fn a_tie_breaker_that_is_nowhere_is_named() {
+    let table = [
+        (
+            Algorithm::FfSplit,
+            vec![1],
+            "an exact tie, and no partition has the tie-breaker (node 9), so it goes to the one \
+             with the lowest connected node id",
+        ),
+        (
+            Algorithm::Lms,
+            vec![],
+            "an exact tie, and no partition has the tie-breaker (node 9)",
+        ),
+    ];
+    for (algorithm, winner, reason) in table {
+        let mut cluster = cluster(ClusterPolicy::SAFE);
+        let nodes = [1, 2].map(NodeInfo::new);
+        for node in [1, 2] {
+            join(&mut cluster, at(0), u64::from(node), node, algorithm);
+            cluster
+                .config_list(at(0), NodeId(node), true, None, &nodes, &mut Vec::new())
+                .unwrap();
+        }
+        cluster.tie_breaker = TieBreaker::Node(NodeId(9));
+        if algorithm == Algorithm::Lms {
+            // Without a common past, lms sees newcomers in those who come second.
+            for node in [NodeId(1), NodeId(2)] {
+                cluster
+                    .membership_list(at(0), node, ring(1, 5), &nodes, None, &mut Vec::new())
+                    .unwrap();
+            }
+        }
+        sees(&mut cluster, at(0), 2, 9, &[2]);
+        sees(&mut cluster, at(0), 1, 9, &[1]);
+        let decision = cluster.snapshot(at(0)).outcome.unwrap();
+        let winners: Vec<u32> = decision
+            .winner
+            .iter()
+            .flat_map(|w| w.nodes.iter().map(|n| n.0))
+            .collect();
+        assert_eq!((winners, &*decision.rule.to_string()), (winner, reason));
+    }
 }
 
 /// The client may never have got the answer that lets it check more often.

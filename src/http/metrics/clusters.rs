@@ -143,7 +143,7 @@ pub(super) const FAMILIES: [Family; 21] = [
     ),
     (
         "qarbiter_cluster_partitions",
-        "Sets of nodes that see each other; more than 1 is a split.",
+        "Sets of nodes that see each other, no node in two of them; more than 1 is a split.",
         |text, name, row| row.line(text, name, row.cluster.partitions().len()),
     ),
     (

@@ -30,9 +30,13 @@ function vote(cluster) {
 }
 
 function waitingLeases(cluster) {
+  // What the shell takes as it is; a name with escapes in it is not what the command wants.
+  const plain = /^[\w./:@%+=][-\w./:@%+=]*$/.test(cluster.name);
+  const whole = cluster.name.length <= 128 && !cluster.name.includes("\\");
+  const name = !whole ? "NAME" : plain ? cluster.name : `'${printable(cluster.name).replaceAll("'", "'\\''")}'`;
   return cluster.leases.map((lease) => el("p", {}, el("strong", {}, "Lease: "),
-    `${lease.node ? `node ${lease.node}` : "several lost nodes"} can't be reached and may still cast the vote `,
-    lease.remaining_ms === undefined ? "until it returns or is released (qarbiter release CLUSTER)" : ["for ", until(cluster.seen_at + lease.remaining_ms), " at most"], "."));
+    `${lease.node ? `node ${lease.node}` : "a node that the journal may have lost (power cut or damage)"} can't be reached and may still cast the vote `,
+    lease.remaining_ms === undefined ? `until it returns or is released (qarbiter release --cluster ${name})` : ["for ", until(cluster.seen_at + lease.remaining_ms), " at most"], "."));
 }
 
 function sums({ quorum, algorithm }) {
@@ -40,7 +44,7 @@ function sums({ quorum, algorithm }) {
   const row = (name, value) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, String(value)));
   const device = quorum.device_votes === 1 ? "1" : `${quorum.device_votes} (nodes less one)`;
   return [
-    el("p", {}, `${count(quorum.nodes, "node has", "nodes have")} one vote each and the arbiter has ${device}: `,
+    el("p", {}, `Assuming one vote for ${quorum.nodes === 1 ? "the node" : `each of the ${quorum.nodes} nodes`} and ${device} for the arbiter (nodes do not report their votes): `,
       `${quorum.expected_votes} in all, and ${quorum.quorum} are needed to run.`,
       quorum.nodes % 2 && quorum.nodes > 1 ? " The number of nodes is odd: see the warnings." : ""),
     el("table", { class: "sums" }, el("tbody", {},
