@@ -1,7 +1,7 @@
 
 // ---- The arbiter itself ----
 
-const CHECKS = { votes: "votes", vote_port: "port", certificates: "certificates", journal: "journal", control_socket: "control socket" };
+const CHECKS = { votes: "votes", vote_port: "port", certificates: "certificates", journal: "journal", history: "history", control_socket: "control socket" };
 
 // Warnings that are seen without asking for them, so that they do not push the clusters away.
 const SHOWN = 3;
