@@ -32,7 +32,7 @@ function vote(cluster) {
 function waitingLeases(cluster) {
   return cluster.leases.map((lease) => el("p", {}, el("strong", {}, "Lease: "),
     `${lease.node ? `node ${lease.node}` : "several lost nodes"} can't be reached and may still cast the vote `,
-    lease.remaining_ms === undefined ? "until it returns or is released (qarbiter release CLUSTER)" : ["for ", until(cluster.seen_at + lease.remaining_ms), " at most"], "."));
+    lease.remaining_ms === undefined ? "until it returns or is released (qarbiter release --cluster NAME)" : ["for ", until(cluster.seen_at + lease.remaining_ms), " at most"], "."));
 }
 
 function sums({ quorum, algorithm }) {

@@ -96,9 +96,8 @@ async function lookFor(keys) {
   const waiting = [...keys];
   const worker = async () => {
     for (let key = waiting.pop(); key !== undefined; key = waiting.pop()) {
-      const name = encodeURIComponent(key);
       const [{ clusters: [cluster] }, { decisions }] = await Promise.all([
-        ask(`api/v1/clusters?name=${name}`), ask(`api/v1/decisions?cluster=${name}&limit=${DECISIONS}`)]);
+        ask(`api/v1/clusters?name=${key}`), ask(`api/v1/decisions?cluster=${key}&limit=${DECISIONS}`)]);
       if (cluster) found.set(key, { cluster: { ...cluster, seen_at: arbiterNow() }, decisions });
     }
   };
@@ -305,7 +304,8 @@ $("list").addEventListener("toggle", async (event) => {
 
 // The cluster that the address names, wherever in the list it is.
 async function openLinked() {
-  const key = location.hash.slice(1);
+  // Browsers leave more as it is than our paths do.
+  const key = location.hash.slice(1).replace(/[^\w.~%-]/gu, encodeURIComponent);
   if (!key) return;
   try {
     const found = (await lookFor([key])).get(key);
