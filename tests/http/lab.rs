@@ -131,6 +131,14 @@ impl Arbiter {
         self.shared.set_live(Live::new(settings, tls));
     }
 
+    /// The CA of [`Arbiter::certify`], DER.
+    pub(crate) fn ca(&self) -> Vec<u8> {
+        match &self.shared.live().tls {
+            TlsState::Ready { certificates, .. } => certificates[1].to_vec(),
+            _ => panic!("there are no certificates"),
+        }
+    }
+
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
