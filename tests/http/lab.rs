@@ -124,6 +124,7 @@ impl Arbiter {
         });
         let mut settings = self.shared.live().settings.clone();
         settings.session.tls = TlsSupport::Supported;
+        settings.session.client_cert_required = false;
         let tls = TlsState::Ready {
             config: config.unwrap(),
             certificates: chain.into(),
