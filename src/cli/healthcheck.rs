@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub(crate) struct Healthcheck {
     #[command(flatten)]
     place: Where,
-    /// Whether nodes can join, too: the port answers and there are valid certificates
+    /// Whether nodes can join, too: the port answers and has room, and there are certificates
     #[arg(long)]
     ready: bool,
 }

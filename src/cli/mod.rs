@@ -48,7 +48,10 @@ enum Command {
     Serve(serve::Serve),
     /// Ask a running arbiter on this machine whether it serves; the exit status says it
     Healthcheck(healthcheck::Healthcheck),
-    /// Check an arbiter from outside, as a node sees it, without joining a cluster
+    /// Check an arbiter from outside, as a node sees it, without joining a cluster.
+    ///
+    /// The exit status is 0 if a node with the usual `tls: on` would be served, as far as that was
+    /// looked at: an arbiter without TLS is one that is warned about. With --ca it has to have TLS.
     Probe(probe::Probe),
     /// Show clusters, nodes, partitions, who holds the vote and why
     Status(status::Status),

@@ -10,6 +10,7 @@ use crate::tls::config::client_config;
 use crate::tls::{ClientSettings, Identity, TlsError};
 use crate::wire::{ClusterName, ErrorCode, Message, MessageType, TlsSupport};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +28,11 @@ pub(crate) struct Probe {
     /// Cluster to speak for
     #[arg(long, value_name = "NAME", default_value = "qarbiter-probe")]
     cluster: String,
-    /// Certificate of the cluster (PEM), to check that it is accepted
+    /// Certificate of the cluster (PEM), to check that it is accepted.
+    ///
+    /// A probe that runs again and again with --ca should have one: without, the arbiter counts
+    /// each as a failed TLS handshake (no_certificate), and more than 15 in 15 minutes raise the
+    /// alert QarbiterHandshakesFail.
     #[arg(long, value_name = "FILE", requires = "key", requires = "ca")]
     cert: Option<PathBuf>,
     /// Key of that certificate (PEM)
@@ -45,8 +50,28 @@ enum ProbeError {
     Resolve { host: String, error: std::io::Error },
     #[error("{0} has no address")]
     NoAddress(String),
-    #[error("no answer within {0} s while it should {1}; does something on the way drop packets?")]
+    #[error(
+        "no answer within {0} s while it should {1}; does something on the way drop packets, or \
+         is it no vote server?"
+    )]
     Timeout(u64, &'static str),
+    #[error(
+        "{0} closed the connection before it said who it is: it is no vote server, or one that \
+         takes no more connections, and then its log says so; the port of a vote server is {port} \
+         unless it was changed", port = crate::config::settings::DEFAULT_PORT
+    )]
+    Silent(SocketAddr),
+    #[error(
+        "{0} answers, but is no vote server ({1}); the port of one is {port} unless it was changed",
+        port = crate::config::settings::DEFAULT_PORT
+    )]
+    Foreign(SocketAddr, ClientError),
+    #[error(
+        "{path} is not the CA certificate of this arbiter: copy qnetd-cacert.crt from the arbiter \
+         (/etc/corosync/qnetd/nssdb), and check that this is the arbiter you mean",
+        path = path.display()
+    )]
+    OtherCa { path: PathBuf },
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("can't read {path}: {error}", path = path.display())]
@@ -59,7 +84,7 @@ enum ProbeError {
     #[error(transparent)]
     Config(#[from] crate::tls::TlsConfigError),
     #[error("it does not accept the certificate for cluster {0:?}: {1}; its log says why")]
-    NotAuthorised(String, ClientError),
+    NotAuthorised(String, String),
     #[error("it answers a question out of place with {0}, which no vote server does")]
     Strange(ErrorCode),
     #[error("can't start: {0}")]
@@ -90,7 +115,11 @@ impl Probe {
             "ok      connected to {address}, it answers as a vote server after {}",
             since(begin)
         );
-        println!("ok      {}", words(offer));
+        let mark = match offer.tls {
+            TlsSupport::Unsupported => "warn",
+            TlsSupport::Supported | TlsSupport::Required => "ok",
+        };
+        println!("{mark:<6}  {}", words(offer));
         let Some(settings) = settings else {
             if offer.tls != TlsSupport::Unsupported {
                 println!("--      TLS was not checked: give --ca FILE");
@@ -103,7 +132,8 @@ impl Probe {
         let begin = Instant::now();
         let config = client_config(settings)?;
         self.within("do the TLS handshake", connection.start_tls(config))
-            .await?;
+            .await
+            .map_err(|error| self.in_our_words(error))?;
         println!("ok      TLS handshake after {}", since(begin));
         if let Some(certificate) = connection.server_certificate() {
             println!("ok      {}", facts(certificate));
@@ -121,10 +151,22 @@ impl Probe {
             let attempt = Connection::introduce(address, cluster);
             match self.within("say who it is", attempt).await {
                 Ok((connection, offer)) => return Ok((connection, offer, address)),
+                Err(ProbeError::Client(error)) => last = stranger(address, error),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// The words of TLS are those of a server about a node.
+    fn in_our_words(&self, error: ProbeError) -> ProbeError {
+        match (error, &self.ca) {
+            (
+                ProbeError::Client(ClientError::Tls(TlsError::UnknownCa | TlsError::ForeignCa)),
+                Some(path),
+            ) => ProbeError::OtherCa { path: path.clone() },
+            (error, _) => error,
+        }
     }
 
     /// Asks for something that needs authorisation, and that no cluster notices.
@@ -172,7 +214,14 @@ impl Probe {
                 }
             }
             Err(ProbeError::Client(error)) => {
-                Err(ProbeError::NotAuthorised(self.cluster.clone(), error))
+                let how = match error {
+                    ClientError::Closed => "it closed the connection".to_owned(),
+                    ClientError::Tls(TlsError::PeerAlert(alert)) => {
+                        format!("it ended TLS with {alert}")
+                    }
+                    other => other.to_string(),
+                };
+                Err(ProbeError::NotAuthorised(self.cluster.clone(), how))
             }
             Err(error) => Err(error),
         }
@@ -227,6 +276,22 @@ impl Probe {
     }
 }
 
+/// What somebody is who does not introduce itself as a vote server does.
+fn stranger(address: SocketAddr, error: ClientError) -> ProbeError {
+    match error {
+        ClientError::Closed => ProbeError::Silent(address),
+        ClientError::Io(ref broken) if broken.kind() == ErrorKind::ConnectionReset => {
+            ProbeError::Silent(address)
+        }
+        ClientError::Undecodable { .. }
+        | ClientError::Unacceptable(_)
+        | ClientError::Unexpected { .. }
+        | ClientError::Missing { .. }
+        | ClientError::WrongNumber { .. } => ProbeError::Foreign(address, error),
+        other => other.into(),
+    }
+}
+
 fn certificate_blocks(
     path: &Path,
     what: &'static str,
@@ -256,7 +321,10 @@ fn blocks(
 
 fn words(offer: Offer) -> String {
     let tls = match offer.tls {
-        TlsSupport::Unsupported => "it has no TLS",
+        TlsSupport::Unsupported => {
+            "it has no TLS: whoever is on the way can read and change votes, and nodes with \
+             tls: required do not use it; set tls.mode = \"required\" on the arbiter"
+        }
         TlsSupport::Supported => "TLS is possible",
         TlsSupport::Required => "TLS is required",
     };

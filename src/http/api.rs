@@ -1,8 +1,9 @@
 //! The requests, one function each.
 
+use super::certificates::{self as certificate_facts, hex};
 use super::reply::Form;
 use super::state::State;
-use super::{certificates as certificate_facts, health, metrics as metrics_text, resources};
+use super::{health, metrics as metrics_text, resources};
 use crate::engine::snapshot::ClusterSnapshot;
 use crate::ipc::server::warnings;
 use crate::proto::v1;
@@ -118,8 +119,6 @@ pub(super) async fn certificates(form: Form, Of(state): Shared) -> Response {
 pub(super) struct Limit {
     #[serde(default)]
     limit: Option<String>,
-    #[serde(default)]
-    cluster: Option<String>,
 }
 
 /// The number of things that are asked for.
@@ -136,15 +135,13 @@ pub(super) struct Paging {
     limit: Option<String>,
     #[serde(default)]
     after: Option<String>,
-    /// Only this cluster. A path can't have every name: browsers take `..` out of it.
-    #[serde(default)]
-    name: Option<String>,
 }
 
 /// `GET /api/v1/clusters`.
 pub(super) async fn clusters(
     form: Form,
     Of(state): Shared,
+    uri: Uri,
     query: Result<Query<Paging>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let Ok(Query(paging)) = query else {
@@ -154,10 +151,20 @@ pub(super) async fn clusters(
         Ok(most) => most,
         Err(wrong) => return form.problem(StatusCode::BAD_REQUEST, wrong),
     };
-    if let Some(name) = paging.name {
-        return one(form, &state, &named(&name));
+    // A path can't have every name: browsers take `..` out of it.
+    match cluster_asked_for(&uri, "name") {
+        Ok(None) => {}
+        Ok(Some(name)) => return one(form, &state, &name),
+        Err(wrong) => return form.problem(StatusCode::BAD_REQUEST, wrong),
     }
-    let after: Option<Vec<u8>> = paging.after.map(|name| percent_decode_str(&name).collect());
+    let after = match paging.after.as_deref().map(page_end) {
+        None => None,
+        Some(Some(after)) => Some(after),
+        Some(None) => {
+            let wrong = "after must be what another page has as next";
+            return form.problem(StatusCode::BAD_REQUEST, wrong);
+        }
+    };
     let hub = &state.shared.hub;
     let mut names = hub.visit(|cluster| cluster.name().clone());
     names.sort_unstable();
@@ -175,8 +182,20 @@ pub(super) async fn clusters(
             .map(|cluster| resources::cluster(&cluster, now))
             .collect(),
         total,
-        next: next.map(resources::encoded),
+        next: next.map(|name| hex(name.as_bytes())),
     })
+}
+
+/// The name that a page ends with, out of its `next`. That is hexadecimal, so that it stays what it
+/// is whether or not who asks encodes it once more.
+fn page_end(next: &str) -> Option<Vec<u8>> {
+    let is_hex = next.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let pairs = next.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let is_whole = next.len() % 2 == 0 && is_hex;
+    pairs.collect::<Option<_>>().filter(|_| is_whole)
 }
 
 /// A list of at most one cluster.
@@ -237,10 +256,15 @@ pub(super) async fn cluster_decisions(
 pub(super) async fn decisions(
     form: Form,
     Of(state): Shared,
+    uri: Uri,
     query: Result<Query<Limit>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
+    let cluster = match cluster_asked_for(&uri, "cluster") {
+        Ok(cluster) => cluster,
+        Err(wrong) => return form.problem(StatusCode::BAD_REQUEST, wrong),
+    };
     state.history.loaded().await;
-    decision_list(form, &state, None, query.ok())
+    decision_list(form, &state, cluster, query.ok())
 }
 
 fn decision_list(
@@ -252,7 +276,6 @@ fn decision_list(
     let Some(Query(query)) = query else {
         return form.problem(StatusCode::BAD_REQUEST, "the query can't be read");
     };
-    let cluster = cluster.or_else(|| query.cluster.as_deref().map(named));
     match limit(query.limit.as_deref(), USUAL) {
         Ok(most) => form.reply(&v1::DecisionList {
             decisions: state.history.decisions(cluster.as_ref(), most),
@@ -337,11 +360,23 @@ fn no_cluster(form: Form) -> Response {
 /// something that makes text of it.
 fn name(uri: &Uri) -> ClusterName {
     let segment = uri.path().split('/').nth(4).unwrap_or_default();
-    named(segment)
+    named(percent_decode_str(segment))
 }
 
-/// The cluster's name in a percent-encoded text.
-fn named(encoded: &str) -> ClusterName {
-    let name: Vec<u8> = percent_decode_str(encoded).take(LONGEST).collect();
+/// The cluster that a parameter of the query names, encoded as everything in a query is. Nothing
+/// that makes text of it can be used, as with paths.
+pub(super) fn cluster_asked_for(uri: &Uri, parameter: &str) -> Result<Option<ClusterName>, String> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut values = pairs.filter(|(key, _)| percent_decode_str(key).eq(parameter.bytes()));
+    let value = values.next().map(|(_, value)| value.replace('+', " "));
+    if values.next().is_some() {
+        return Err(format!("{parameter} can be given once only"));
+    }
+    Ok(value.map(|value| named(percent_decode_str(&value))))
+}
+
+fn named(bytes: impl Iterator<Item = u8>) -> ClusterName {
+    let name: Vec<u8> = bytes.take(LONGEST).collect();
     ClusterName::new(&name)
 }

@@ -1,20 +1,20 @@
 //! `GET /api/v1/events`: what happened, as a list or as a stream of server-sent events.
 
-use super::api::{MOST, busy};
+use super::api::{MOST, busy, cluster_asked_for};
 use super::reply::{Form, accepts};
 use super::state::State;
+use super::tokens::Access;
 use crate::proto::v1;
 use crate::telemetry::history::{History, Page, Place};
 use crate::wire::ClusterName;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Of};
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -45,9 +45,6 @@ pub(super) struct Wanted {
     /// Only events after this one.
     #[serde(default)]
     after: Option<String>,
-    /// Only events of this cluster, percent-encoded.
-    #[serde(default)]
-    cluster: Option<String>,
     #[serde(default)]
     limit: Option<String>,
 }
@@ -57,16 +54,17 @@ pub(super) async fn events(
     form: Form,
     Of(state): Of<Arc<State>>,
     headers: HeaderMap,
+    uri: Uri,
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let wrong = |detail: String| form.problem(StatusCode::BAD_REQUEST, detail);
     let Ok(Query(wanted)) = query else {
         return wrong("the query can't be read".to_owned());
     };
-    let cluster = wanted.cluster.map(|name| {
-        let name: Vec<u8> = percent_decode_str(&name).collect();
-        ClusterName::new(&name)
-    });
+    let cluster = match cluster_asked_for(&uri, "cluster") {
+        Ok(cluster) => cluster,
+        Err(repeated) => return wrong(repeated),
+    };
     // A browser that lost the connection says where it was in a header.
     let last = headers.get("last-event-id").map(HeaderValue::to_str);
     let after = match last {
@@ -80,7 +78,8 @@ pub(super) async fn events(
         Err(error) => return wrong(error.to_string()),
     };
     if accepts(&headers, "text/event-stream") {
-        return stream(&state, form, place, cluster);
+        let authorization = headers.get(AUTHORIZATION).cloned();
+        return stream(&state, form, place, cluster, authorization);
     }
     let limit = match wanted.limit.as_deref().map(str::parse) {
         None => MOST,
@@ -104,6 +103,7 @@ fn stream(
     form: Form,
     place: Option<Place>,
     cluster: Option<ClusterName>,
+    authorization: Option<HeaderValue>,
 ) -> Response {
     let Ok(room) = state.readers.clone().try_acquire_owned() else {
         return busy(state, form);
@@ -115,6 +115,7 @@ fn stream(
         cursor: place.map_or_else(|| state.history.last_event(), |place| place.cursor),
         lost: place.is_some_and(|place| place.lost),
         cluster,
+        authorization,
         _room: room,
     };
     tokio::spawn(reader.run());
@@ -130,6 +131,8 @@ struct Reader {
     /// It must be told that what was before is not known.
     lost: bool,
     cluster: Option<ClusterName>,
+    /// What it showed when it came. Its token may be taken away while it reads.
+    authorization: Option<HeaderValue>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -172,8 +175,17 @@ impl Reader {
         }
     }
 
-    /// Whether the reader took it in time. One that does not is left.
+    fn may_read(&self) -> bool {
+        let shown = self.authorization.as_ref().map(HeaderValue::as_bytes);
+        self.state.keys().tokens.access(shown) != Access::None
+    }
+
+    /// Whether the reader took it in time, and may go on. One that does not is left.
     async fn send(&self, piece: Bytes) -> bool {
+        if !self.may_read() {
+            self.state.metrics().http_refused("token");
+            return false;
+        }
         match timeout(PATIENCE, self.sender.send(piece)).await {
             Ok(sent) => sent.is_ok(),
             Err(_) => {

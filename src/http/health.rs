@@ -1,13 +1,16 @@
 //! Whether the arbiter serves, and whether it is ready to.
 
-use super::certificates;
 use crate::journal;
 use crate::net::live::TlsState;
-use crate::net::server::Shared;
+use crate::net::server::{Full, Shared};
+use crate::pki::expiry;
+use crate::pki::facts::{Facts, Moment};
+use crate::pki::inventory::Role;
 use crate::proto::v1::{Check, Health};
 use crate::telemetry::history;
+use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -76,6 +79,10 @@ async fn connect(shared: &Shared) -> Result<String, String> {
     let address = shared
         .address()
         .ok_or("the port is not open: the arbiter is starting or going down")?;
+    // One that is refused would be counted, logged and alerted on as if a node had been.
+    if let Some(full) = shared.full(&shared.live().settings) {
+        return Err(words(full));
+    }
     let targets = reachable(address);
     let accepted = &shared.hub.observer().metrics.accepted;
     let before = accepted.get();
@@ -94,6 +101,19 @@ async fn connect(shared: &Shared) -> Result<String, String> {
             "connections to {address} are not taken within {} s",
             PATIENCE.as_secs()
         )),
+    }
+}
+
+fn words(full: Full) -> String {
+    match full {
+        Full::Clients(most) => format!(
+            "full: {most} of {most} connections, and no other is taken; raise \
+             listen.max_clients (-m)"
+        ),
+        Full::Pending(pending) => format!(
+            "full: {pending} connections have not introduced themselves, and no other is taken; \
+             close the port to everybody but the nodes, or raise limits.max_pending_clients"
+        ),
     }
 }
 
@@ -120,32 +140,25 @@ fn certificates(shared: &Shared) -> Check {
             "there are no certificates in {} yet; make them with `corosync-qnetd-certutil -i`",
             live.settings.identity_dir.display()
         )),
-        TlsState::Ready { .. } => valid(shared),
+        TlsState::Ready { certificates, .. } => loaded(certificates),
     };
     check("certificates", found)
 }
 
-fn valid(shared: &Shared) -> Result<String, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
-    let list = certificates::list(shared);
-    let first = list
-        .iter()
-        .min_by_key(|certificate| certificate.not_after_unix);
-    let Some(first) = first else {
-        return Err("the certificates can't be read".to_owned());
-    };
-    let days = (first.not_after_unix - now).div_euclid(86_400);
-    if days < 0 {
-        return Err(format!(
-            "the {} certificate is no longer valid since {} days",
-            first.role, -days
-        ));
-    }
-    Ok(format!(
-        "loaded; the {} certificate is valid for {days} days",
-        first.role
-    ))
+/// Their end is never a reason not to be ready: nodes go on without looking at it
+/// ([`crate::pki::expiry`]). The CA's is not even worth a warning.
+fn loaded(chain: &[CertificateDer<'_>]) -> Result<String, String> {
+    let unreadable = || "the server's certificate can't be read".to_owned();
+    let server = chain.first().ok_or_else(unreadable)?;
+    let facts = Facts::of(server).map_err(|_| unreadable())?;
+    let now = Moment::from(SystemTime::now());
+    Ok(match expiry::warning(Role::Server, &facts, now, 0) {
+        Some(ended) => format!("warning: {ended}"),
+        None => format!(
+            "loaded; the server's certificate is valid for {} days",
+            now.days_until(facts.not_after)
+        ),
+    })
 }
 
 fn journal(shared: &Shared) -> Check {

@@ -74,12 +74,27 @@ impl FromRequestParts<Arc<State>> for Form {
     }
 }
 
-/// Whether the Accept header names a media type. Wildcards leave the choice to us.
+/// Whether the Accept header names a media type as welcome. Wildcards leave the choice to us.
 pub(super) fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     let values = headers.get_all(ACCEPT).into_iter();
     let ranges = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut kinds = ranges.filter_map(|range| range.split(|byte| *byte == b';').next());
-    kinds.any(|named| named.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
+    let mut kinds = ranges.filter(|range| !is_unwelcome(range));
+    kinds.any(|range| {
+        let named = range.split(|byte| *byte == b';').next();
+        named.is_some_and(|named| named.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
+    })
+}
+
+/// Whether the weight of a media range is zero: not acceptable (RFC 9110, 12.4.2).
+fn is_unwelcome(range: &[u8]) -> bool {
+    let mut parameters = range.split(|byte| *byte == b';').skip(1);
+    parameters.any(|parameter| {
+        let weight = match parameter.trim_ascii() {
+            [b'q' | b'Q', b'=', weight @ ..] => weight,
+            _ => return false,
+        };
+        std::str::from_utf8(weight).is_ok_and(|weight| weight.parse() == Ok(0.0_f32))
+    })
 }
 
 #[cfg(test)]
@@ -94,12 +109,21 @@ mod tests {
             Form::wanted(&headers)
         };
         assert_eq!(Form::wanted(&HeaderMap::new()), Form::Json);
-        for json in ["*/*", "application/json", "text/html, */*;q=0.1", ""] {
+        for json in [
+            "*/*",
+            "application/json",
+            "text/html, */*;q=0.1",
+            "",
+            "application/x-protobuf;q=0",
+            "application/json, application/x-protobuf; Q=0.000",
+        ] {
             assert_eq!(form(json), Form::Json, "{json}");
         }
         for protobuf in [
             "application/x-protobuf",
             "text/html, Application/X-Protobuf;q=1",
+            "application/x-protobuf;q=0.001",
+            "application/json;q=0, application/x-protobuf",
         ] {
             assert_eq!(form(protobuf), Form::Protobuf, "{protobuf}");
         }

@@ -109,12 +109,8 @@ pub(super) fn certificates(mut seen: Vec<Sighting>) -> Vec<v1::SeenCertificate> 
 
 /// Where the API has a cluster.
 fn path(name: &ClusterName) -> String {
-    format!("/api/v1/clusters/{}", encoded(name))
-}
-
-/// A name as a path or a query has it.
-pub(super) fn encoded(name: &ClusterName) -> String {
-    percent_encode(name.as_bytes(), UNRESERVED).to_string()
+    let encoded = percent_encode(name.as_bytes(), UNRESERVED);
+    format!("/api/v1/clusters/{encoded}")
 }
 
 /// The configured nodes of a cluster that are not connected.

@@ -99,7 +99,16 @@ pub(super) async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
 }
 
 fn router(state: &Arc<State>) -> Router {
-    Router::new()
+    // A cluster may have no name, and {name} is at least one character.
+    let clusters = ["/api/v1/clusters/{name}", "/api/v1/clusters/"].into_iter();
+    let clusters = clusters.fold(Router::new(), |router, path| {
+        router
+            .route(path, get(api::cluster))
+            .route(&format!("{path}/nodes"), get(api::nodes))
+            .route(&format!("{path}/decisions"), get(api::cluster_decisions))
+            .route(&format!("{path}/release"), post(api::release))
+    });
+    clusters
         .route("/", get(super::page::page))
         .route("/metrics", get(api::metrics))
         .route("/healthz", get(api::healthz))
@@ -109,13 +118,6 @@ fn router(state: &Arc<State>) -> Router {
         .route("/api/v1/overview", get(super::overview::overview))
         .route("/api/v1/certificates", get(api::certificates))
         .route("/api/v1/clusters", get(api::clusters))
-        .route("/api/v1/clusters/{name}", get(api::cluster))
-        .route("/api/v1/clusters/{name}/nodes", get(api::nodes))
-        .route(
-            "/api/v1/clusters/{name}/decisions",
-            get(api::cluster_decisions),
-        )
-        .route("/api/v1/clusters/{name}/release", post(api::release))
         .route("/api/v1/decisions", get(api::decisions))
         .route("/api/v1/events", get(super::events::events))
         .fallback(api::not_found)

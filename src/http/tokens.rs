@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
@@ -21,6 +22,18 @@ pub enum TokenError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// One token for both, so that whoever may look may also change something.
+    #[error(
+        "{read} and {admin} hold the same token, so that whoever may read could also release \
+         votes; make another one for changes with `openssl rand -hex 32`",
+        read = read.display(), admin = admin.display()
+    )]
+    Same {
+        /// The file with the token for reading.
+        read: PathBuf,
+        /// The file with the token for changes.
+        admin: PathBuf,
     },
     /// It can be guessed, or is no token.
     #[error(
@@ -64,12 +77,26 @@ impl Tokens {
     /// Reads the tokens from their files.
     ///
     /// # Errors
-    /// A file can't be read, or what is in it can't be used.
+    /// A file can't be read, what is in it can't be used, or both hold the same.
     pub(super) fn read(read: Option<&Path>, admin: Option<&Path>) -> Result<Self, TokenError> {
-        Ok(Self {
+        let tokens = Self {
             read: read.map(load).transpose()?,
             admin: admin.map(load).transpose()?,
-        })
+        };
+        match (&tokens, read, admin) {
+            (
+                Self {
+                    read: Some(one),
+                    admin: Some(other),
+                },
+                Some(read),
+                Some(admin),
+            ) if one.0 == other.0 => Err(TokenError::Same {
+                read: read.to_owned(),
+                admin: admin.to_owned(),
+            }),
+            _ => Ok(tokens),
+        }
     }
 
     /// Whether there is a token for reading.
@@ -114,6 +141,10 @@ fn load(path: &Path) -> Result<Token, TokenError> {
     };
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if let Some(warning) = exposed(path, mode) {
+        tracing::warn!("{warning}");
+    }
     io::Read::read_to_end(&mut io::Read::take(file, LONGEST + 1), &mut text).map_err(unreadable)?;
     let is_long = text.len() as u64 > LONGEST;
     let token = text.trim_ascii();
@@ -122,6 +153,21 @@ fn load(path: &Path) -> Result<Token, TokenError> {
         return Err(TokenError::Unusable { path });
     }
     Ok(Token(token.into()))
+}
+
+/// What is wrong with the permissions of a token's file, if something is.
+fn exposed(path: &Path, mode: u32) -> Option<String> {
+    let who = match mode & 0o027 {
+        0 => return None,
+        bits if bits & 0o007 != 0 => "everybody on this machine",
+        _ => "its whole group",
+    };
+    let path = path.display();
+    let mode = mode & 0o7777;
+    Some(format!(
+        "{path} holds a token, and {who} has more access to it than needed (mode {mode:04o}): \
+         chmod 0640 {path}"
+    ))
 }
 
 #[cfg(test)]
@@ -177,5 +223,36 @@ mod tests {
         }
         assert!(Tokens::read(Some(&dir.path().join("none")), None).is_err());
         assert!(!format!("{:?}", tokens(true, true)).contains(READ));
+    }
+
+    #[test]
+    fn who_may_read_may_not_change_with_the_same_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let [read, admin] = ["read", "admin"].map(|name| dir.path().join(name));
+        std::fs::write(&read, READ).unwrap();
+        std::fs::write(&admin, format!("  {READ}\n")).unwrap();
+        let refused = Tokens::read(Some(&read), Some(&admin)).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("hold the same token"), "{said}");
+        assert!(!said.contains(READ), "{said}");
+        assert!(Tokens::read(Some(&read), None).is_ok());
+    }
+
+    #[test]
+    fn files_that_others_can_read_or_change_are_warned_about() {
+        let said = |mode| exposed(Path::new("/x"), mode);
+        for good in [0o100_600, 0o640, 0o400, 0o440, 0o700] {
+            assert_eq!(said(good), None, "{good:o}");
+        }
+        for (bad, who) in [
+            (0o100_644, "everybody"),
+            (0o604, "everybody"),
+            (0o602, "everybody"),
+            (0o660, "its whole group"),
+        ] {
+            let said = said(bad).unwrap();
+            assert!(said.contains(who), "{said}");
+        }
+        assert!(said(0o100_644).unwrap().contains("(mode 0644)"));
     }
 }

@@ -7,6 +7,7 @@ use super::hub::Hub;
 use super::live::{Live, Present};
 use super::outbox::{Closing, Outbox};
 use super::{listener, lock};
+use crate::config::Settings;
 use crate::engine::ConnId;
 use crate::pki::seen::Unwritten;
 use crate::telemetry::events;
@@ -54,6 +55,15 @@ struct Link {
     serial: Option<Box<[u8]>>,
 }
 
+/// Why no connection is taken at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// There are as many connections as there may be (setting listen.max_clients).
+    Clients(usize),
+    /// So many have not introduced themselves (setting limits.max_pending_clients).
+    Pending(usize),
+}
+
 /// The place of a connection among those that have not introduced themselves.
 pub(super) struct PendingSlot(Arc<AtomicUsize>);
 
@@ -84,6 +94,18 @@ impl Shared {
     /// Connections, with those that have not introduced themselves.
     pub fn connected(&self) -> usize {
         lock(&self.connections).len()
+    }
+
+    /// Why a connection that comes now would be refused, if it would be.
+    pub fn full(&self, settings: &Settings) -> Option<Full> {
+        let pending = self.pending.load(Ordering::Relaxed);
+        if settings.max_clients > 0 && self.connected() >= settings.max_clients {
+            Some(Full::Clients(settings.max_clients))
+        } else if pending >= settings.max_pending {
+            Some(Full::Pending(pending))
+        } else {
+            None
+        }
     }
 
     /// Where nodes connect to, while they can.
@@ -189,23 +211,24 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr) {
     let settings = &live.settings;
     let metrics = &shared.hub.observer().metrics;
     metrics.accepted.inc();
-    if settings.max_clients > 0 && shared.connected() >= settings.max_clients {
-        metrics.refused(Refusal::MaxClients);
-        events::turned_away(&format_args!(
-            "Maximum clients reached. Not accepting connection from {address} \
-             (setting -m, now {})",
-            settings.max_clients
-        ));
-        return;
-    }
-    if shared.pending.load(Ordering::Relaxed) >= settings.max_pending {
-        metrics.refused(Refusal::MaxPending);
-        events::turned_away(&format_args!(
-            "not accepting connection from {address}: {} connections have not introduced \
-             themselves yet (setting max_pending_clients)",
-            settings.max_pending
-        ));
-        return;
+    match shared.full(settings) {
+        None => {}
+        Some(Full::Clients(most)) => {
+            metrics.refused(Refusal::MaxClients);
+            events::turned_away(&format_args!(
+                "Maximum clients reached. Not accepting connection from {address} \
+                 (setting -m, now {most})"
+            ));
+            return;
+        }
+        Some(Full::Pending(pending)) => {
+            metrics.refused(Refusal::MaxPending);
+            events::turned_away(&format_args!(
+                "not accepting connection from {address}: {pending} connections have not \
+                 introduced themselves yet (setting max_pending_clients)"
+            ));
+            return;
+        }
     }
     if let Err(error) = listener::prepare(&stream) {
         tracing::debug!("client {address}: {error}");

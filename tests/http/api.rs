@@ -98,7 +98,8 @@ fn protobuf_says_the_same_as_json() {
 #[test]
 fn any_name_can_be_asked_for() {
     let arbiter = Arbiter::start();
-    let names: [&[u8]; 5] = [
+    let names: [&[u8]; 6] = [
+        b"",
         b"a/b",
         b"\xff\xfe",
         b"..",
@@ -243,7 +244,7 @@ fn the_overview_has_the_worst_first_and_counts_all() {
 fn a_name_that_no_path_can_have_can_be_asked_for() {
     let arbiter = Arbiter::start();
     let _nodes = [&b".."[..], b"\xff%", b"other"].map(|name| arbiter.pair(name));
-    for (asked, name) in [("..", ".."), ("%25FF%2525", "\\xff%")] {
+    for (asked, name) in [("..", ".."), ("%FF%25", "\\xff%")] {
         let list = arbiter.json(&format!("/api/v1/clusters?name={asked}"));
         assert_eq!(list["total"], 1, "{asked}");
         assert_eq!(list["clusters"][0]["name"], name);
@@ -255,6 +256,53 @@ fn a_name_that_no_path_can_have_can_be_asked_for() {
     }
     let none = arbiter.json("/api/v1/clusters?name=none");
     assert_eq!((&none["total"], &none["clusters"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn a_name_is_decoded_once() {
+    let arbiter = Arbiter::start();
+    let names: [&[u8]; 5] = [b"A", b"%41", b"a+b", b"a b", b""];
+    let _nodes = names.map(|name| arbiter.pair(name));
+    for (encoded, name) in [
+        ("A", "A"),
+        ("%41", "A"),
+        ("%2541", "%41"),
+        ("a%2Bb", "a+b"),
+        ("a+b", "a b"),
+        ("", ""),
+    ] {
+        let list = arbiter.json(&format!("/api/v1/clusters?name={encoded}"));
+        assert_eq!(list["clusters"][0]["name"], name, "{encoded}");
+        for path in ["/api/v1/decisions", "/api/v1/events"] {
+            let path = format!("{path}?cluster={encoded}");
+            let list = arbiter.until(&path, |list| {
+                list.to_string().contains("\"outcome\":\"granted\"")
+            });
+            let list = list["decisions"].as_array().or(list["events"].as_array());
+            let is_about = |one: &Value| one["cluster"] == name;
+            assert!(list.unwrap().iter().all(is_about), "{path}");
+        }
+    }
+    for path in ["clusters?name=a&name=b", "events?cluster=a&cluster=b"] {
+        assert_eq!(arbiter.get(&format!("/api/v1/{path}")).status, 400);
+    }
+    // One by one, in the order of their bytes.
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/clusters?limit=1".to_owned();
+    loop {
+        let page = arbiter.json(&path);
+        seen.push(page["clusters"][0]["name"].as_str().unwrap().to_owned());
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        assert!(seen.len() < names.len(), "{seen:?}");
+        path = format!("/api/v1/clusters?limit=1&after={next}");
+    }
+    assert_eq!(seen, ["", "%41", "A", "a b", "a+b"]);
+    for wrong in ["4", "4g", "+1", "A%20"] {
+        let answer = arbiter.get(&format!("/api/v1/clusters?after={wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
 }
 
 #[test]

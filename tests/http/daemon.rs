@@ -2,9 +2,10 @@
 
 use crate::lab::{Answer, PATIENCE, head};
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -165,13 +166,18 @@ fn a_changed_token_counts_from_the_next_reload_on() {
     let daemon = Daemon::with(free(), |command, dir| {
         let file = dir.join("token");
         std::fs::write(&file, old).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         command.env("QARBITER_HTTP_READ_TOKEN_FILE", file);
     });
     let file = daemon.dir.path().join("token");
     assert_eq!((daemon.opens(old), daemon.opens(new)), (200, 401));
     std::fs::write(&file, new).unwrap();
     assert_eq!((daemon.opens(old), daemon.opens(new)), (200, 401));
+    let exposed = || daemon.log().matches("(mode 0644): chmod 0640").count();
+    assert_eq!(exposed(), 1, "{}", daemon.log());
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
     daemon.reload("were read again");
+    assert_eq!(exposed(), 1, "{}", daemon.log());
     assert_eq!((daemon.opens(old), daemon.opens(new)), (401, 200));
     // What can't be used changes nothing, and opens nothing.
     std::fs::write(&file, "short").unwrap();

@@ -2,7 +2,7 @@
 
 use crate::lab::{Answer, Arbiter, PATIENCE, head};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,35 @@ fn a_reader_goes_on_where_it_was() {
         let answer = arbiter.get(&format!("/api/v1/events?after={wrong}"));
         assert_eq!(answer.status, 400, "{wrong}");
     }
+}
+
+#[test]
+fn a_token_that_was_taken_away_ends_the_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let (old, new) = ("old-0123456789abcdef", "new-0123456789abcdef");
+    std::fs::write(&file, old).unwrap();
+    let mut settings = None;
+    let arbiter = Arbiter::with(|http| {
+        http.read_token = Some(file.clone());
+        settings = Some(http.clone());
+    });
+    let settings = settings.unwrap();
+    let shown = format!("Bearer {old}");
+    let mut reader = Reader::open(&arbiter, "/api/v1/events", &[("Authorization", &shown)]);
+    let _a = arbiter.pair(b"a");
+    reader.until("node_joined");
+    // A reload that changes nothing is none to it.
+    arbiter.keys().reload(&settings).unwrap();
+    let _b = arbiter.pair(b"b");
+    reader.until("vote_decided");
+
+    std::fs::write(&file, new).unwrap();
+    arbiter.keys().reload(&settings).unwrap();
+    let _secret = arbiter.pair(b"secret");
+    let mut rest = String::new();
+    reader.0.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("secret"), "{rest}");
 }
 
 #[test]

@@ -8,7 +8,10 @@ use qarbiter::net::Clock;
 use qarbiter::net::hub::Hub;
 use qarbiter::net::live::{Live, TlsState};
 use qarbiter::net::server::{self, Shared};
+use qarbiter::tls::config::server_config;
+use qarbiter::tls::{ClientCertMode, Identity, ServerSettings, SystemClock};
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker, TlsSupport};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -76,6 +79,64 @@ impl Arbiter {
             runtime,
             sidecar: Some(sidecar),
             _dir: dir,
+        }
+    }
+
+    /// Other settings from now on.
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        let live = self.shared.live();
+        let mut settings = live.settings.clone();
+        change(&mut settings);
+        self.shared.set_live(Live::new(settings, live.tls.clone()));
+    }
+
+    /// TLS from now on, for nodes that want it, with certificates that end at the beginning of
+    /// these years.
+    pub(crate) fn certify(&self, server_end: i32, ca_end: i32) {
+        let made = |name: &str, end: i32| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            let common_name = rcgen::DnType::CommonName;
+            params.distinguished_name.push(common_name, name);
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(end, 1, 1);
+            params
+        };
+        let mut ca = made("QNet CA", ca_end);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_key = KeyPair::generate().unwrap();
+        let ca_der = ca.self_signed(&ca_key).unwrap().der().clone();
+        let issuer = Issuer::new(ca, ca_key);
+        let key = KeyPair::generate().unwrap();
+        let server = made("Qnetd Server", server_end);
+        let server = server.signed_by(&key, &issuer).unwrap().der().clone();
+        let chain = vec![server, ca_der];
+        let config = server_config(ServerSettings {
+            identity: Identity {
+                chain: chain.clone(),
+                key: rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            },
+            client_ca: Vec::new(),
+            client_certs: ClientCertMode::NotRequested,
+            clock: Arc::new(SystemClock),
+            on_unset_clock: Arc::new(|_| {}),
+            is_revoked: Arc::new(|_| false),
+        });
+        let mut settings = self.shared.live().settings.clone();
+        settings.session.tls = TlsSupport::Supported;
+        settings.session.client_cert_required = false;
+        let tls = TlsState::Ready {
+            config: config.unwrap(),
+            certificates: chain.into(),
+        };
+        self.shared.set_live(Live::new(settings, tls));
+    }
+
+    /// The CA of [`Arbiter::certify`], DER.
+    pub(crate) fn ca(&self) -> Vec<u8> {
+        match &self.shared.live().tls {
+            TlsState::Ready { certificates, .. } => certificates[1].to_vec(),
+            _ => panic!("there are no certificates"),
         }
     }
 

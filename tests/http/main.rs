@@ -19,6 +19,7 @@ mod https;
 mod lab;
 mod metrics;
 mod openapi;
+mod ready;
 mod scale;
 mod security;
 mod storms;

@@ -2,6 +2,7 @@
 
 use crate::lab::Arbiter;
 use qarbiter::engine::Verdict;
+use qarbiter::http::HttpSettings;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -61,6 +62,21 @@ fn tokens_open_what_they_are_for() {
         status(&arbiter, "POST", "/api/v1/clusters/none/release", ADMIN),
         404
     );
+}
+
+#[test]
+fn one_token_for_everything_is_refused() {
+    let arbiter = Arbiter::start();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = HttpSettings {
+        read_token: token_file(&dir, READ),
+        admin_token: token_file(&dir, READ),
+        ..HttpSettings::default()
+    };
+    let refused = arbiter.keys().reload(&settings).unwrap_err();
+    assert!(refused.to_string().contains("hold the same token"));
+    // Nothing has changed.
+    assert_eq!(arbiter.get("/metrics").status, 200);
 }
 
 #[test]

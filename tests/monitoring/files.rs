@@ -46,5 +46,7 @@ fn every_alert_says_what_to_do() {
         assert!(summary.lines().next().unwrap().len() < 120, "{name}");
         let description = block.split("description: >-").nth(1).expect(name);
         assert!(description.trim().len() > 90, "{name}: {description}");
+        // It has commands in it, and a name may have anything in it: whoever pastes it runs it.
+        assert!(!description.contains("$labels.cluster"), "{name}");
     }
 }

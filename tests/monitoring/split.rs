@@ -43,7 +43,7 @@ fn a_split_is_seen_by_everybody_and_told_alike() {
         let summary = &alert["annotations"]["summary"];
         assert_eq!(summary, "Cluster rom is split into 2 parts");
         let description = alert["annotations"]["description"].as_str().unwrap();
-        assert!(description.contains("qarbiter status --cluster 'rom'"));
+        assert!(description.contains("Who has it and why: qarbiter status."));
     }
     let rule = prometheus.query("qarbiter_cluster_decision_info{rule=\"tie_breaker\"}");
     assert_eq!(rule.len(), 1);

@@ -62,6 +62,41 @@ fn a_whole_cluster_and_the_arbiter_are_explained() {
 }
 
 #[test]
+fn the_certificates_are_shown() {
+    let arbiter = Arbiter::start();
+    arbiter.certify(2090, 2095);
+    let _nodes = arbiter.pair(b"a");
+    let browser = page(&arbiter);
+    browser.until_text("server certificate until");
+    let own = browser.texts("#arbiter").concat();
+    for said in ["until 2090-01-01 (", "CA certificate until 2095-01-01 ("] {
+        assert!(own.contains(said), "{said}: {own}");
+    }
+    browser.click("#arbiter [data-part=checks] summary");
+    let certificates = arbiter.json("/api/v1/certificates");
+    for certificate in certificates["certificates"].as_array().unwrap() {
+        let fingerprint = certificate["sha256"].as_str().unwrap();
+        browser.until_text(&fingerprint[..16]);
+    }
+    browser.until_text("EC 256");
+    assert_calm(&browser);
+    browser.picture("certificates");
+}
+
+#[test]
+fn an_arbiter_that_is_not_in_order_is_in_the_title() {
+    let arbiter = Arbiter::start();
+    let _nodes = arbiter.pair(b"a");
+    let socket = arbiter.shared.live().settings.socket.clone();
+    std::fs::remove_file(socket).unwrap();
+    let browser = page(&arbiter);
+    browser.until_text("control socket: not in order");
+    browser.until("document.title === 'arbiter not in order – qarbiter'");
+    // The red of what is critical.
+    browser.until("document.getElementById('icon').href.includes('c21f2c')");
+}
+
+#[test]
 fn an_odd_cluster_is_warned_about_and_who_is_missing_is_drawn() {
     let arbiter = Arbiter::start();
     let mut nodes = [1, 2].map(|id| arbiter.join(b"three", id, &[1, 2, 3], 4));

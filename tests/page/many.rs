@@ -74,3 +74,33 @@ fn hundreds_of_clusters_stay_quick() {
     browser.until("document.querySelectorAll('#list > li').length === 1");
     assert_calm(&browser);
 }
+
+#[test]
+fn a_cluster_far_down_the_list_stays_current() {
+    let arbiter = Arbiter::start();
+    // All of these are worse.
+    let _others: Vec<_> = (0..205)
+        .map(|n| arbiter.join(format!("bad-{n:03}").as_bytes(), 1, &[1, 2], 4))
+        .collect();
+    let mut nodes = arbiter.pair(b"named");
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/#named", arbiter.http));
+    let row = "document.querySelector('[data-key=named]')";
+    browser.until(&format!("{row}?.querySelector('.drawing')"));
+    browser.until("document.querySelectorAll('#list > li').length === 201");
+    browser.until(&format!("{row}.innerText.includes('both nodes connected')"));
+
+    // In the details too.
+    arbiter.split(&mut nodes, 8);
+    browser.until(&format!(
+        "{row}.innerText.includes('split; node 1 holds the vote')"
+    ));
+    browser.until(&format!("{row}.innerText.includes('Node 1 has the vote.')"));
+    browser.until(&format!("{row}.querySelector('.drawing .cut')"));
+    drop(nodes);
+    browser.until(&format!("!{row}"));
+    let _again = arbiter.pair(b"named");
+    browser.until(&format!("{row}?.querySelector('.drawing')"));
+    browser.until("document.querySelectorAll('#list > li').length === 201");
+    assert_calm(&browser);
+}

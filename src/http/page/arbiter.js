@@ -1,7 +1,7 @@
 
 // ---- The arbiter itself ----
 
-const CHECKS = { votes: "votes", vote_port: "port", certificates: "certificates", journal: "journal", control_socket: "control socket" };
+const CHECKS = { votes: "votes", vote_port: "port", certificates: "certificates", journal: "journal", history: "history", control_socket: "control socket" };
 
 // Warnings that are seen without asking for them, so that they do not push the clusters away.
 const SHOWN = 3;
@@ -42,7 +42,7 @@ function drawArbiter(arbiter, certificates) {
           el("th", { scope: "row" }, CHECKS[check.name] ?? check.name), el("td", {}, check.ok ? "ok" : "not ok"),
           el("td", {}, printable(check.detail)))),
         certificates.map((one) => el("tr", {},
-          el("th", { scope: "row" }, `${one.role} certificate`),
+          el("th", { scope: "row" }, `${role(one)} certificate`),
           el("td", {}, printable(one.key)),
           el("td", {}, `${printable(one.subject)}, ${date(one.not_before_unix * 1000)} to ${date(one.not_after_unix * 1000)}, `,
             "SHA-256 ", el("code", {}, one.sha256.slice(0, 16)), "…"))))))),
@@ -50,11 +50,13 @@ function drawArbiter(arbiter, certificates) {
   $("arbiter").classList.toggle("failed", failed.length > 0);
 }
 
+const role = (certificate) => (certificate.role === "ca" ? "CA" : certificate.role);
+
 // When the arbiter's own certificates end.
 function ends(certificates) {
   return certificates.map((one) => {
     const left = one.not_after_unix * 1000 - arbiterNow();
-    return [el("span", { class: "key" }, `${one.role === "ca" ? "CA" : one.role} certificate `),
+    return [el("span", { class: "key" }, `${role(one)} certificate `),
       left > 0 ? `until ${date(one.not_after_unix * 1000)} (${span(left)})` : `ENDED ${date(one.not_after_unix * 1000)}`];
   });
 }

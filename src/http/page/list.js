@@ -105,12 +105,11 @@ function drawEmpty() {
 
 let before = new Map();
 
-function tellChanges(overview) {
-  const now = new Map(overview.clusters.map((one) => [keyOf(one), one]));
+function tellChanges(shown, counts) {
+  const now = new Map(shown.map((one) => [keyOf(one), one]));
   const changed = [...now].filter(([key, one]) => before.has(key) && before.get(key) !== one.health.level);
   if (changed.length > 3) {
-    const { critical, degraded } = overview.counts;
-    setText($("changes"), `${changed.length} clusters changed; now ${critical} critical and ${degraded} degraded.`);
+    setText($("changes"), `${changed.length} clusters changed; now ${counts.critical} critical and ${counts.degraded} degraded.`);
   } else if (changed.length) {
     setText($("changes"), changed.map(([key, { name, health }]) =>
       `${printable(name)} was ${LEVELS[before.get(key)].word} and is now ${LEVELS[health.level].word}: ${health.sentence}.`).join(" "));

@@ -14,12 +14,12 @@ const STEP = 200;
 const DECISIONS = 8;
 
 const view = { filter: "", search: "", limit: STEP };
-const seen = { answered: 0, looked: 0, failed: null, skew: 0, overview: null, arbiter: null, certificates: [] };
+const seen = { answered: 0, looked: 0, failed: null, skew: 0, overview: null, arbiter: null, certificates: null };
 let timer = 0;
 let looking = false;
 let again = false;
 let streaming = null;
-let linked = null; // the cluster that the address names, until it was opened
+let linked = null; // the cluster that the address named, and its summary while the list lacks it
 
 // The arbiter's clock, as far as it is known.
 function arbiterNow() {
@@ -71,12 +71,23 @@ async function lookAtClusters() {
   if (asked !== JSON.stringify(view)) return void (again = true);
   seen.skew = overview.unix_ms - Date.now();
   seen.overview = overview;
-  // Details that are open are not older than the list.
-  const wanted = overview.clusters.map(keyOf).filter((key) => open.has(key));
+  // Details that are open are not older than the list, and neither is a cluster beside it.
+  const listed = new Set(overview.clusters.map(keyOf));
+  const wanted = [...listed].filter((key) => open.has(key));
+  const beside = linked && !listed.has(linked.key) ? linked : null;
+  if (beside) wanted.push(beside.key);
   const more = await lookFor(wanted);
   answered();
+  if (beside) showBeside(beside, more.get(beside.key));
   for (const [key, found] of more) if (open.has(key)) open.set(key, found);
   draw();
+}
+
+// A cluster that the address named and that the list lacks. One that is gone leaves the page, and
+// opens again if it comes back before anything else was opened.
+function showBeside(cluster, found) {
+  cluster.summary = found ? summaryOf(found.cluster) : null;
+  if (found && location.hash === `#${cluster.key}`) open.set(cluster.key, found);
 }
 
 // Everything about these clusters, a few at a time.
@@ -85,9 +96,8 @@ async function lookFor(keys) {
   const waiting = [...keys];
   const worker = async () => {
     for (let key = waiting.pop(); key !== undefined; key = waiting.pop()) {
-      const name = encodeURIComponent(key);
       const [{ clusters: [cluster] }, { decisions }] = await Promise.all([
-        ask(`api/v1/clusters?name=${name}`), ask(`api/v1/decisions?cluster=${name}&limit=${DECISIONS}`)]);
+        ask(`api/v1/clusters?name=${key}`), ask(`api/v1/decisions?cluster=${key}&limit=${DECISIONS}`)]);
       if (cluster) found.set(key, { cluster: { ...cluster, seen_at: arbiterNow() }, decisions });
     }
   };
@@ -100,10 +110,10 @@ async function lookAtArbiter() {
   if (!seen.arbiter || seen.failed || now - seen.arbiter.at > ARBITER_EVERY) {
     seen.arbiter = { at: now, facts: await ask("api/v1/arbiter") };
   }
-  if (!seen.certificates.at || seen.failed || now - seen.certificates.at > CERTIFICATES_EVERY) {
-    seen.certificates = Object.assign((await ask("api/v1/certificates")).certificates, { at: now });
+  if (!seen.certificates || seen.failed || now - seen.certificates.at > CERTIFICATES_EVERY) {
+    seen.certificates = { at: now, list: (await ask("api/v1/certificates")).certificates };
   }
-  drawArbiter(seen.arbiter.facts, seen.certificates);
+  drawArbiter(seen.arbiter.facts, seen.certificates.list);
 }
 
 function answered() {
@@ -123,10 +133,10 @@ function draw() {
   document.body.classList.remove("waiting");
   $("ask").hidden = true;
   $("main").hidden = false;
-  tellChanges(overview);
   drawFilters(counts, view.filter);
-  const shown = linked && linked.summary && !overview.clusters.some((one) => keyOf(one) === linked.key)
+  const shown = linked?.summary && !overview.clusters.some((one) => keyOf(one) === linked.key)
     ? [linked.summary, ...overview.clusters] : overview.clusters;
+  tellChanges(shown, counts);
   drawList(shown);
   for (const key of rows.keys()) drawInside(key);
   const isEmpty = counts.clusters === 0;
@@ -166,15 +176,17 @@ function drawConnection() {
   drawTitle(isOld);
 }
 
-// In the tab: how many clusters are not well, and a shape for the worst.
+// In the tab: whether the arbiter is well, how many clusters are not, and a shape for the worst.
 function drawTitle(isOld) {
   const counts = seen.overview?.counts;
-  const bad = counts && [counts.critical && `${counts.critical} critical`, counts.degraded && `${counts.degraded} degraded`].filter(Boolean).join(", ");
+  const isFailed = seen.arbiter?.facts.health.ok === false;
+  const bad = [isFailed && "arbiter not in order", counts?.critical && `${counts.critical} critical`,
+    counts?.degraded && `${counts.degraded} degraded`].filter(Boolean).join(", ");
   const title = isOld ? "no answer" : bad || (counts?.clusters ? "all ok" : "");
   const text = `${title ? `${title} – ` : ""}qarbiter`;
   if (document.title === text) return;
   document.title = text;
-  const worst = isOld || !counts ? null : counts.critical ? "critical" : counts.degraded ? "degraded" : "ok";
+  const worst = isOld || !counts ? null : counts.critical || isFailed ? "critical" : counts.degraded ? "degraded" : "ok";
   const colour = { critical: "#c21f2c", degraded: "#b07800", ok: "#1a7f37" }[worst] ?? "#888";
   const path = { critical: "M5 0h6l5 5v6l-5 5H5l-5-5V5z", degraded: "M8 0l8 16H0z" }[worst] ?? "M8 0a8 8 0 1 1-.01 0z";
   $("icon").href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="${colour}" d="${path}"/></svg>`)}`;
@@ -196,6 +208,7 @@ function askForToken() {
   token = null;
   sessionStorage.removeItem(TOKEN);
   seen.arbiter = null;
+  seen.certificates = null;
   $("main").hidden = true;
   $("ask").hidden = false;
   setText($("connection"), "");
@@ -291,13 +304,14 @@ $("list").addEventListener("toggle", async (event) => {
 
 // The cluster that the address names, wherever in the list it is.
 async function openLinked() {
-  const key = location.hash.slice(1);
+  // Browsers leave more as it is than our paths do.
+  const key = location.hash.slice(1).replace(/[^\w.~%-]/gu, encodeURIComponent);
   if (!key) return;
   try {
     const found = (await lookFor([key])).get(key);
     if (!found) return setText($("changes"), "There is no cluster of that name at the moment.");
-    linked = { key, summary: summaryOf(found.cluster) };
-    open.set(key, found);
+    linked = { key };
+    showBeside(linked, found);
     if (seen.overview) {
       draw();
       rows.get(key)?.scrollIntoView({ block: "nearest" });
