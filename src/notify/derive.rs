@@ -384,9 +384,9 @@ impl Vote {
             self.now.clone_from(&view.holders);
             self.pace.changed = now.up;
         }
-        let is_whole = view.absent.is_empty() && self.now == view.connected;
-        let waits = !is_whole && rules.expects_more(view, now);
-        if waits || !self.is_restless() || !self.pace.is_due(rules, false, now) {
+        let mut all = view.connected.iter().chain(&view.absent);
+        let is_whole = all.all(|node| self.now.contains(node));
+        if !self.is_restless() || !self.pace.is_due(rules, false, now) {
             return;
         }
         let is_first = self.told.is_empty();

@@ -81,6 +81,24 @@ fn a_split_is_one_alert_with_the_reason_of_the_api_and_its_end_another() {
 }
 
 #[test]
+fn a_lost_connection_alone_moves_no_vote() {
+    let receiver = Receiver::start();
+    let arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));
+    let [one, two] = arbiter.pair(b"site");
+    receiver.wait_for("vote_granted", "event");
+    drop(one);
+    receiver.wait_for("node_lost", "firing");
+    let mut one = arbiter.join(b"site", 1, &[1, 2], 4);
+    assert_eq!(arbiter.vote(&mut one), Verdict::Ack);
+    drop(two);
+    receiver.wait_for("node_lost", "resolved");
+    std::thread::sleep(SETTLE * 5);
+    let said = receiver.said();
+    let about_votes = said.iter().filter(|said| said.starts_with("vote_"));
+    assert_eq!(about_votes.count(), 1, "{said:?}");
+}
+
+#[test]
 fn an_odd_cluster_and_a_withheld_vote() {
     let receiver = Receiver::start();
     let arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));

@@ -113,6 +113,15 @@ fn without_two(mut view: View) -> View {
     view
 }
 
+/// Only the connection to the arbiter is lost: the nodes see each other.
+fn without_link_of(node: u32) -> View {
+    let mut view = both();
+    view.connected.retain(|other| *other != node);
+    view.absent = vec![node];
+    view.severity = Severity::Warning;
+    view
+}
+
 #[test]
 fn a_split_is_told_once_and_its_end_too() {
     let mut story = Story::calm();
@@ -180,6 +189,27 @@ fn a_vote_that_moves_is_told_as_such() {
         ..split()
     };
     assert_eq!(story.lasting(&other, 20), ["vote_moved event warning"]);
+}
+
+#[test]
+fn a_lost_connection_moves_no_vote() {
+    let mut story = Story::calm();
+    let said = story.lasting(&without_link_of(1), 10);
+    assert_eq!(said, ["node_lost firing warning"]);
+    let said = story.lasting(&without_link_of(2), 20);
+    let other = ["node_lost resolved warning", "node_lost firing warning"];
+    assert_eq!(said, other);
+}
+
+#[test]
+fn a_part_that_gets_the_vote_is_told_soon_after_a_start_too() {
+    let mut story = Story::new();
+    story.lasting(&both(), 10);
+    let said = story.lasting(&without_two(both()), 5);
+    assert!(
+        said.contains(&"vote_granted event warning".to_owned()),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -304,7 +334,10 @@ fn a_restart_with_a_thousand_clusters_is_one_alert() {
             // They come one after the other, and of each cluster one node first.
             let view = match (second * 40).cmp(&number) {
                 std::cmp::Ordering::Less => continue,
-                _ if second * 40 - number < 300 => without_two(of(&format!("c{number}"))),
+                _ if second * 40 - number < 300 => View {
+                    cluster: format!("c{number}"),
+                    ..without_link_of(2)
+                },
                 _ => of(&format!("c{number}")),
             };
             story.see(&view);
