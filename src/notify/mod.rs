@@ -6,7 +6,7 @@
 //! from looking at one cluster at a time, as the API does.
 //!
 //! - [`derive`] makes alerts of what is seen, without a clock and without I/O; [`view`] is what it
-//!   looks at, `budget` keeps a storm from it,
+//!   looks at, [`former`] what it begins with, `budget` keeps a storm from it,
 //! - `queue` and `hook` bring them to each receiver, `retry` says when again,
 //! - `format` has the bodies, `request` one request, `exec` one run of a program.
 
@@ -16,6 +16,7 @@ mod budget;
 pub mod derive;
 pub mod exec;
 mod format;
+pub mod former;
 mod hook;
 mod queue;
 mod request;

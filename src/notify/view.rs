@@ -56,6 +56,12 @@ impl View {
         }
     }
 
+    /// Whether nobody who is connected knows about this node, which still belongs to it.
+    pub fn misses(&self, node: u32) -> bool {
+        let is_known = self.connected.contains(&node) || self.seen.contains(&node);
+        !is_known && (!self.is_listed || self.absent.contains(&node))
+    }
+
     /// What matters of a cluster.
     pub fn of(cluster: &ClusterSnapshot) -> Self {
         let health = health(cluster);

@@ -3,6 +3,7 @@
 use super::GOODBYE;
 use super::alert::{Fact, Kind, Severity};
 use super::derive::{Deriver, Now, Rules};
+use super::former;
 use super::hook::{Hook, Target};
 use super::settings::AlertSettings;
 use super::view::View;
@@ -32,7 +33,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Events read at a time.
 const PAGE: usize = 500;
 
-/// Days before its end from which on a certificate is urgent.
+/// A certificate is urgent with so many days left or less.
 const URGENT_DAYS: i64 = 14;
 
 /// Watches until the server stops, then lets the hooks finish.
@@ -116,6 +117,18 @@ impl Watcher {
         }
     }
 
+    /// Begins as after a start.
+    fn begin(&mut self) {
+        self.deriver = Deriver::new(rules(&self.settings, self.grace));
+        self.begin = Instant::now();
+        self.swept = None;
+        let (entries, last) = self.shared.history.all(None, false);
+        self.cursor = last;
+        for former in former::clusters(&entries, self.now().unix_ms) {
+            self.deriver.expect(former);
+        }
+    }
+
     fn is_on(&self) -> bool {
         !self.hooks.is_empty()
     }
@@ -174,11 +187,7 @@ impl Watcher {
         let rules = rules(&self.settings, self.grace);
         self.deriver.set_rules(rules);
         if self.is_on() && !was_on {
-            // Begins as after a start.
-            self.deriver = Deriver::new(rules);
-            self.begin = Instant::now();
-            self.cursor = self.shared.history.last_event();
-            self.swept = None;
+            self.begin();
         }
     }
 
@@ -245,7 +254,31 @@ impl Watcher {
         for (name, cluster) in self.names.clone() {
             self.look_at(&cluster, &name, now);
         }
-        self.deriver.missing(&present, now);
+        self.forget_revoked(now);
+        let restless = self.deriver.missing(&present, now);
+        self.restless.extend(restless);
+    }
+
+    /// A cluster whose certificates were all revoked is not coming back.
+    fn forget_revoked(&mut self, now: Now) {
+        let guests = &self.shared.guests;
+        let empty: HashSet<&String> = self.deriver.empty().collect();
+        if empty.is_empty() || !guests.has_revoked() {
+            return;
+        }
+        let mut good: HashSet<String> = guests.cluster_ends().into_iter().map(|(c, _)| c).collect();
+        let mut revoked = HashSet::new();
+        for facts in guests.sightings().into_iter().map(|seen| seen.facts) {
+            match guests.is_revoked(facts.serial.as_bytes()) {
+                true if empty.contains(&facts.name) => _ = revoked.insert(facts.name),
+                true => {}
+                false => _ = good.insert(facts.name),
+            }
+        }
+        for cluster in revoked.difference(&good) {
+            let why = "its certificates are revoked, so it is not waited for";
+            self.deriver.forget(cluster, why, now);
+        }
     }
 
     fn look_at(&mut self, cluster: &ClusterName, name: &str, now: Now) {
@@ -336,7 +369,7 @@ fn rules(settings: &AlertSettings, grace: Duration) -> Rules {
 
 fn ending(warning: &Warning) -> Fact {
     let severity = match warning.days_left {
-        ..URGENT_DAYS => Severity::Critical,
+        ..=URGENT_DAYS => Severity::Critical,
         _ => Severity::Warning,
     };
     let mut fact = Fact::of_arbiter(Kind::CertificateEnding, severity, warning.to_string());
@@ -383,7 +416,8 @@ mod tests {
         };
         for (days, severity) in [
             (90, Severity::Warning),
-            (13, Severity::Critical),
+            (15, Severity::Warning),
+            (14, Severity::Critical),
             (-1, Severity::Critical),
         ] {
             let cluster = ending(&warning(Role::Cluster, days));
