@@ -349,7 +349,7 @@ pub(super) fn failure(program: &Path, ran: &std::io::Result<exec::Ran>, limit: D
     match ran {
         Err(error) => format!("{program} can't be run: {error}"),
         Ok(exec::Ran { status: None, text }) => format!(
-            "{program} did not end within {} ms and was killed: {text}",
+            "{program} did not end within {} ms: {text}",
             limit.as_millis()
         ),
         Ok(exec::Ran {

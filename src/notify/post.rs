@@ -120,30 +120,10 @@ impl Inside {
                         tracing::debug!("alerts: {} will be tried again: {said}", self.name);
                     }
                     let has_asked = outcome.is_ok_and(|answer| answer.retry_after.is_some());
-                    is_planned = self.pause(pause, has_asked, &mut news).await;
+                    let stopping = self.stopping.subscribe();
+                    is_planned = wait(pause, has_asked, &mut news, stopping).await;
                 }
             }
-        }
-    }
-
-    /// Waits; shorter if the arbiter stops, or if there are news and the receiver has not asked to
-    /// be left alone. Returns whether all the time went by.
-    async fn pause(
-        &self,
-        time: Duration,
-        has_asked: bool,
-        news: &mut watch::Receiver<u64>,
-    ) -> bool {
-        let mut stopping = self.stopping.subscribe();
-        let hurry = async {
-            sleep(HURRIED).await;
-            // The sender lives as long as we do.
-            let _ = news.changed().await;
-        };
-        tokio::select! {
-            () = sleep(time) => true,
-            _ = stopping.wait_for(|stopping| *stopping) => false,
-            () = hurry, if !has_asked => false,
         }
     }
 
@@ -154,6 +134,26 @@ impl Inside {
         dropped: u64,
     ) -> Result<Answer, RequestError> {
         attempt(webhook, alerts, &self.arbiter, dropped, &self.waits).await
+    }
+}
+
+/// Waits; shorter if the arbiter stops, or if there are news and the receiver has not asked to be
+/// left alone. Returns whether all the time went by.
+async fn wait(
+    time: Duration,
+    has_asked: bool,
+    news: &mut watch::Receiver<u64>,
+    mut stopping: watch::Receiver<bool>,
+) -> bool {
+    let hurry = async {
+        sleep(HURRIED).await;
+        // The sender lives as long as the hook.
+        let _ = news.changed().await;
+    };
+    tokio::select! {
+        () = sleep(time) => true,
+        _ = stopping.wait_for(|stopping| *stopping) => false,
+        () = hurry, if !has_asked => false,
     }
 }
 
@@ -194,4 +194,35 @@ pub(super) async fn attempt(
         unix_seconds: Moment::from(now).0,
     };
     prepared.send(body, &outgoing, waits).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_and_the_end_cut_a_pause_short() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (news, stopping) = (watch::Sender::new(0), watch::Sender::new(false));
+            let mut heard = news.subscribe();
+            let mut asked = news.subscribe();
+            let mut silent = watch::Sender::new(0).subscribe();
+            news.send_modify(|count| *count += 1);
+            let minute = Duration::from_secs(60);
+            let begin = Instant::now();
+            let hurried = wait(minute, false, &mut heard, stopping.subscribe()).await;
+            assert!(!hurried && begin.elapsed() >= HURRIED && begin.elapsed() < HURRIED * 2);
+            // It asked not to be.
+            let short = HURRIED + Duration::from_millis(200);
+            assert!(wait(short, true, &mut asked, stopping.subscribe()).await);
+            let begin = Instant::now();
+            stopping.send_replace(true);
+            assert!(!wait(minute, true, &mut silent, stopping.subscribe()).await);
+            assert!(begin.elapsed() < HURRIED);
+        });
+    }
 }
