@@ -34,6 +34,12 @@ impl Guests {
             .contains(serial)
     }
 
+    /// Whether the operator revoked any.
+    pub fn has_revoked(&self) -> bool {
+        let revoked = self.revoked.read();
+        !revoked.unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Puts a list of revoked certificates into force.
     pub fn set_revoked(&self, revoked: Arc<Revoked>) {
         *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;

@@ -102,15 +102,27 @@ impl Address {
     /// All of it that nobody may see.
     pub(super) fn secrets(&self) -> Vec<String> {
         let path = self.path();
-        let segments = path
+        let mut all: Vec<&str> = path
             .split(['/', '?', '&', '='])
-            .filter(|part| part.len() >= 6);
-        let mut all: Vec<String> = segments.map(str::to_owned).collect();
+            .filter(|part| part.len() >= 6)
+            .collect();
         if path.len() > 1 {
-            all.push(path.to_owned());
+            all.push(path);
         }
-        all.extend(self.user.iter().map(|user| user.reveal().to_owned()));
-        all.extend(self.basic());
+        if let Some(user) = self.user.as_ref().map(Hidden::reveal) {
+            all.push(user);
+            all.extend(user.split_once(':').map(|(_, password)| password));
+        }
+        // A receiver may show them as they are meant, and not as they are written.
+        let decoded = |text: &&str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let mut all: Vec<String> = all
+            .iter()
+            .flat_map(|s| [decoded(s), s.to_string()])
+            .collect();
+        if let Some(basic) = self.basic() {
+            let bare = basic.trim_start_matches("Basic ").trim_end_matches('=');
+            all.push(bare.to_owned());
+        }
         all
     }
 }
@@ -171,6 +183,22 @@ mod tests {
         }
         let with_user = Address::parse("https://u:p%40@h:1/z").unwrap();
         assert_eq!(with_user.basic().unwrap(), "Basic dTpwQA==");
+        let secrets = Address::parse("http://bob:hunter%212@h/a%20longer%20one").unwrap();
+        let secrets = secrets.secrets();
+        for part in [
+            "bob:hunter%212",
+            "bob:hunter!2",
+            "hunter%212",
+            "hunter!2",
+            "Ym9iOmh1bnRlciEy",
+            "a longer one",
+            "/a%20longer%20one",
+        ] {
+            assert!(
+                secrets.iter().any(|secret| secret == part),
+                "{part}: {secrets:?}"
+            );
+        }
         for wrong in [
             "",
             "h",

@@ -173,7 +173,7 @@ pub struct Alert {
     pub unix_ms: u64,
     /// When the state began, milliseconds since 1970.
     pub since_unix_ms: Option<u64>,
-    /// How many alerts it stands for, if more than one.
+    /// How many alerts it stands for, if there were too many to tell each.
     pub count: Option<u32>,
 }
 

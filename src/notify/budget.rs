@@ -1,9 +1,10 @@
 //! Keeps many alerts of one kind from becoming a storm: the first are told one by one, the rest is
-//! summed up.
+//! summed up. A state that was told by itself is never part of a sum: its end is told, and if it
+//! becomes graver while too much is told already, that is told a little later.
 
 use super::alert::{Alert, Fact, Kind, Severity, Status};
 use super::derive::Now;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 /// Alerts of one kind that can be told at once.
@@ -26,6 +27,10 @@ pub(super) struct Outbox {
     budgets: BTreeMap<Kind, Budget>,
     states: BTreeMap<Kind, Sum>,
     events: BTreeMap<Kind, Sum>,
+    /// Keys of states that are so and were told by themselves.
+    alone: HashSet<String>,
+    /// Of those, what they became since, by key.
+    late: BTreeMap<String, Alert>,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,25 @@ impl Outbox {
             budgets: BTreeMap::new(),
             states: BTreeMap::new(),
             events: BTreeMap::new(),
+            alone: HashSet::new(),
+            late: BTreeMap::new(),
         }
+    }
+
+    /// Whether this state was told by itself and not in a sum.
+    pub(super) fn told_alone(&self, key: &str) -> bool {
+        self.alone.contains(key)
+    }
+
+    /// The sums of states that were told and are not over.
+    pub(super) fn sums(&self, now: Now) -> impl Iterator<Item = Alert> {
+        let all = self.states.iter();
+        all.filter(|(_, sum)| !sum.members.is_empty())
+            .filter_map(move |(kind, sum)| {
+                let (_, severity) = sum.told?;
+                let text = sum.text(*kind);
+                Some(sum.alert(*kind, severity, text, Some(Status::Firing), now))
+            })
     }
 
     /// Something happened.
@@ -76,33 +99,48 @@ impl Outbox {
     /// Something began to be so, or is over.
     pub(super) fn state(&mut self, fact: Fact, status: Status, since_unix_ms: u64, now: Now) {
         let kind = fact.kind;
-        match status {
-            Status::Firing => {
-                let summed = self.states.get(&kind);
-                let is_summed = summed.is_some_and(|sum| sum.members.contains_key(&fact.key));
-                if is_summed || !self.pay(kind, now) {
-                    return self.states.entry(kind).or_default().add(fact, now);
-                }
-            }
-            Status::Resolved => {
-                if let Some(sum) = self.states.get_mut(&kind) {
-                    if sum.members.remove(&fact.key).is_some() {
-                        return;
-                    }
-                }
-            }
-        }
-        self.ready.push(Alert {
+        let key = fact.key.clone();
+        let alert = |fact| Alert {
             fact,
             status: Some(status),
             unix_ms: now.unix_ms,
             since_unix_ms: Some(since_unix_ms),
             count: None,
-        });
+        };
+        match status {
+            Status::Firing if self.alone.contains(&key) => {
+                self.late.insert(key, alert(fact));
+                return;
+            }
+            Status::Firing => {
+                let summed = self.states.get(&kind);
+                let is_summed = summed.is_some_and(|sum| sum.members.contains_key(&key));
+                if is_summed || !self.pay(kind, now) {
+                    return self.states.entry(kind).or_default().add(fact, now);
+                }
+                self.alone.insert(key);
+            }
+            Status::Resolved => {
+                self.late.remove(&key);
+                let was_alone = self.alone.remove(&key);
+                let summed = self.states.get_mut(&kind).filter(|_| !was_alone);
+                if summed.is_some_and(|sum| sum.members.remove(&key).is_some()) {
+                    return;
+                }
+            }
+        }
+        self.ready.push(alert(fact));
     }
 
     /// What is due now.
     pub(super) fn take(&mut self, now: Now) -> Vec<Alert> {
+        for (key, alert) in std::mem::take(&mut self.late) {
+            if self.pay(alert.fact.kind, now) {
+                self.ready.push(alert);
+            } else {
+                self.late.insert(key, alert);
+            }
+        }
         for (kind, sum) in &mut self.states {
             self.ready.extend(sum.state(*kind, now));
         }

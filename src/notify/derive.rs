@@ -7,11 +7,14 @@
 //! - What comes and goes is told ever more rarely: each time a state is told again within
 //!   [`MEMORY`], it must last twice as long, up to [`LONGEST`].
 //! - If many of one kind are told at once, the rest is summed up in one alert ([`super::budget`]).
+//! - What former processes knew ([`super::former`]) is expected to come back for [`Rules::grace`],
+//!   and is lost afterwards.
 //! - For [`Rules::grace`] after the start, nodes that connect and whole clusters that get their
 //!   vote are no news by themselves; one alert at the end says how many there are.
 
 use super::alert::{Alert, Fact, Kind, Severity, Status};
 use super::budget::Outbox;
+use super::former::{Former, FormerNode};
 use super::view::View;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -23,7 +26,10 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// A cluster without nodes is forgotten after this.
-const FORGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const FORGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Clusters without nodes that are remembered. Without certificates anybody can invent clusters.
+const EMPTY: usize = 10_000;
 
 /// How patient we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +75,18 @@ struct Known {
     vote: Vote,
     /// Since when no node is connected.
     empty_since: Option<Duration>,
+    /// For how long none had been before the start.
+    empty_before: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Node {
     was_here: bool,
     gone: Option<Duration>,
+    /// For how long it had been gone before the start.
+    gone_before: Duration,
+    /// It was here in a former process and has not come since.
+    is_expected: bool,
     /// How it left, in words.
     how: Option<String>,
 }
@@ -157,6 +169,58 @@ impl Deriver {
         self.rules = rules;
     }
 
+    /// A cluster was there in former processes, and may come back.
+    pub fn expect(&mut self, former: Former) {
+        let expected = |FormerNode {
+                            node,
+                            gone_for,
+                            how,
+                        }| {
+            let node_state = Node {
+                was_here: true,
+                gone: Some(Duration::ZERO),
+                gone_before: gone_for,
+                is_expected: true,
+                how: Some(how),
+            };
+            (node, node_state)
+        };
+        let shortest = former.nodes.iter().map(|node| node.gone_for).min();
+        let known = Known {
+            empty_since: Some(Duration::ZERO),
+            empty_before: shortest.unwrap_or_default(),
+            nodes: former.nodes.into_iter().map(expected).collect(),
+            ..Known::default()
+        };
+        self.clusters.insert(former.cluster, known);
+    }
+
+    /// All that is so and was told.
+    pub fn firing(&self, now: Now) -> Vec<Alert> {
+        let states = self
+            .clusters
+            .values()
+            .flat_map(|known| known.states.values());
+        let alone = states.chain(self.own.values()).filter_map(|state| {
+            let severity = state
+                .told
+                .filter(|_| self.out.told_alone(&state.fact.key))?;
+            Some(Alert {
+                fact: Fact {
+                    severity,
+                    ..state.fact.clone()
+                },
+                status: Some(Status::Firing),
+                unix_ms: now.unix_ms,
+                since_unix_ms: Some(state.since_unix_ms),
+                count: None,
+            })
+        });
+        let mut all: Vec<Alert> = alone.chain(self.out.sums(now)).collect();
+        all.sort_by_key(|alert| alert.since_unix_ms);
+        all
+    }
+
     /// A node's connection ended like this.
     pub fn left(&mut self, cluster: &str, node: u32, how: &str) {
         if let Some(known) = self.clusters.get_mut(cluster) {
@@ -186,7 +250,7 @@ impl Deriver {
     /// Looks at a cluster. Returns whether something about it is still to be told.
     pub fn look(&mut self, view: &View, now: Now) -> bool {
         let known = self.clusters.entry(view.cluster.clone()).or_default();
-        known.note_nodes(view, now, &mut self.out);
+        known.note_nodes(view, self.rules, now, &mut self.out);
         let facts = known.facts(view, self.rules, now);
         let nodes = &known.nodes;
         let end = |fact: &Fact| ended(fact, view, nodes);
@@ -206,39 +270,58 @@ impl Deriver {
         is_restless || known.vote.is_restless()
     }
 
-    /// Looks at the clusters that are no longer there. Nobody is connected to them.
-    pub fn missing(&mut self, present: &HashSet<String>, now: Now) {
+    /// Looks at the clusters that are no longer there. Nobody is connected to them. Returns those
+    /// about which something is still to be told.
+    pub fn missing(&mut self, present: &HashSet<String>, now: Now) -> Vec<String> {
         let gone = self.clusters.keys().filter(|name| !present.contains(*name));
-        let gone: Vec<String> = gone.cloned().collect();
-        for name in gone {
-            self.look(&View::empty(&name), now);
-        }
-        let is_kept = |known: &Known| {
-            let since = known.empty_since.unwrap_or(now.up);
-            now.up.saturating_sub(since) < FORGET
-        };
-        let over = self.clusters.iter().filter(|(_, known)| !is_kept(known));
-        let over: Vec<String> = over.map(|(name, _)| name.clone()).collect();
-        for mut known in over.iter().filter_map(|name| self.clusters.remove(name)) {
-            let end = |fact: &Fact| {
-                format!(
-                    "{}: it has not been seen for a week and is forgotten",
-                    named(fact)
-                )
-            };
-            for state in known.states.values_mut() {
-                state.pace.changed = Duration::ZERO;
-                state.pace.times = 0;
+        let mut gone: Vec<String> = gone.cloned().collect();
+        gone.retain(|name| self.look(&View::empty(name), now));
+        let empty = self.clusters.iter().filter_map(|(name, known)| {
+            let since = known.empty_since?;
+            Some((now.up.saturating_sub(since) + known.empty_before, name))
+        });
+        let mut empty: Vec<(Duration, String)> =
+            empty.map(|(time, name)| (time, name.clone())).collect();
+        empty.sort_unstable_by(|one, other| other.cmp(one));
+        let surplus = empty.len().saturating_sub(EMPTY);
+        for (place, (time, name)) in empty.iter().enumerate() {
+            if *time >= FORGET {
+                self.forget(
+                    name,
+                    "it has not been seen for a week and is forgotten",
+                    now,
+                );
+            } else if place < surplus {
+                let why = "it is forgotten, because too many clusters have no node";
+                self.forget(name, why, now);
             }
-            update(
-                &mut known.states,
-                Vec::new(),
-                end,
-                self.rules,
-                now,
-                &mut self.out,
-            );
         }
+        gone
+    }
+
+    /// Ends all that is so about a cluster, for this reason.
+    pub fn forget(&mut self, cluster: &str, why: &str, now: Now) {
+        let Some(known) = self.clusters.remove(cluster) else {
+            return;
+        };
+        for state in known.states.into_values() {
+            let Some(severity) = state.told else { continue };
+            let fact = Fact {
+                severity,
+                message: format!("{cluster}: {why}"),
+                reason: None,
+                ..state.fact
+            };
+            self.out
+                .state(fact, Status::Resolved, state.since_unix_ms, now);
+        }
+    }
+
+    /// The clusters of which no node is connected.
+    pub fn empty(&self) -> impl Iterator<Item = &String> {
+        let all = self.clusters.iter();
+        all.filter(|(_, known)| known.empty_since.is_some())
+            .map(|(name, _)| name)
     }
 
     /// The alerts that are due.
@@ -248,10 +331,10 @@ impl Deriver {
 }
 
 impl Known {
-    fn note_nodes(&mut self, view: &View, now: Now, out: &mut Outbox) {
+    fn note_nodes(&mut self, view: &View, rules: Rules, now: Now, out: &mut Outbox) {
         for id in &view.connected {
             let node = self.nodes.entry(*id).or_default();
-            if !node.was_here {
+            if !node.was_here || node.is_awaited(rules, now) {
                 let message = format!("{}: node {id} connected", view.cluster);
                 let fact = Fact::of_node(
                     Kind::NodeConnected,
@@ -280,7 +363,10 @@ impl Known {
         });
         match view.connected.is_empty() {
             true => _ = self.empty_since.get_or_insert(now.up),
-            false => self.empty_since = None,
+            false => {
+                self.empty_since = None;
+                self.empty_before = Duration::ZERO;
+            }
         }
     }
 
@@ -291,9 +377,10 @@ impl Known {
         let sentence = || format!("{cluster}: {}", view.sentence);
         let mut facts = Vec::new();
         for (id, node) in &self.nodes {
-            let Some(gone) = node.gone.map(|since| now.up.saturating_sub(since)) else {
+            let Some(since) = node.gone.filter(|_| !node.is_awaited(rules, now)) else {
                 continue;
             };
+            let gone = now.up.saturating_sub(since) + node.gone_before;
             if node.was_here {
                 let message = format!(
                     "{cluster}: node {id} lost its connection; {}",
@@ -324,11 +411,12 @@ impl Known {
             fact.reason.clone_from(&view.reason);
             facts.push(fact);
         }
-        if let Some(why) = view
-            .withheld
-            .as_ref()
-            .filter(|_| !rules.expects_more(view, now))
-        {
+        let was_told = self
+            .states
+            .values()
+            .any(|state| state.fact.kind == Kind::VoteWithheld && state.told.is_some());
+        let is_expected = !was_told && rules.expects_more(view, now);
+        if let Some(why) = view.withheld.as_ref().filter(|_| !is_expected) {
             let mut fact = Fact::of_cluster(Kind::VoteWithheld, grave, cluster, sentence());
             fact.nodes.clone_from(&view.connected);
             fact.reason = Some(why.clone());
@@ -343,21 +431,36 @@ impl Known {
                 message,
             ));
         }
-        // Without nodes nobody knows whether the rest is still so.
-        if view.connected.is_empty() {
-            let lasting = [Kind::Split, Kind::OddCluster];
-            let states = self
-                .states
-                .values()
-                .filter(|state| lasting.contains(&state.fact.kind));
-            facts.extend(
-                states
-                    .filter(|state| state.told.is_some())
-                    .map(|state| state.fact.clone()),
-            );
-        }
+        let told = self.states.values().filter(|state| state.told.is_some());
+        facts.extend(told.filter_map(|state| unknown(&state.fact, view)));
         facts
     }
+}
+
+impl Node {
+    /// Whether it probably is just about to connect.
+    fn is_awaited(&self, rules: Rules, now: Now) -> bool {
+        self.is_expected && now.up < rules.grace
+    }
+}
+
+/// What was told and is not seen, but may well go on: those who could say so are not connected.
+fn unknown(fact: &Fact, view: &View) -> Option<Fact> {
+    let cluster = &view.cluster;
+    let is_unknown = match fact.kind {
+        Kind::Split => !view.is_split && fact.nodes.iter().any(|node| view.misses(*node)),
+        Kind::VoteWithheld => view.withheld.is_none() && view.holders.is_empty(),
+        Kind::OddCluster => return view.connected.is_empty().then(|| fact.clone()),
+        _ => false,
+    };
+    let what = match fact.kind {
+        Kind::Split => "the split is no longer seen, but not all of its nodes are connected",
+        _ => "the vote was withheld when it was last seen",
+    };
+    is_unknown.then(|| Fact {
+        message: format!("{cluster}: {what}; {}", view.sentence),
+        ..fact.clone()
+    })
 }
 
 /// How the end of a state is told.
@@ -384,9 +487,9 @@ impl Vote {
             self.now.clone_from(&view.holders);
             self.pace.changed = now.up;
         }
-        let is_whole = view.absent.is_empty() && self.now == view.connected;
-        let waits = !is_whole && rules.expects_more(view, now);
-        if waits || !self.is_restless() || !self.pace.is_due(rules, false, now) {
+        let mut all = view.connected.iter().chain(&view.absent);
+        let is_whole = all.all(|node| self.now.contains(node));
+        if !self.is_restless() || !self.pace.is_due(rules, false, now) {
             return;
         }
         let is_first = self.told.is_empty();
@@ -475,6 +578,8 @@ fn update(
                 let fact = Fact {
                     message,
                     severity,
+                    // Why it began is not why it is over.
+                    reason: None,
                     ..state.fact.clone()
                 };
                 out.state(fact, Status::Resolved, state.since_unix_ms, now);
@@ -484,10 +589,6 @@ fn update(
         let may_flap = state.pace.times > 0 && !state.pace.is_forgotten(now);
         state.is_so || state.told.is_some() || may_flap
     });
-}
-
-fn named(fact: &Fact) -> &str {
-    fact.cluster.as_deref().unwrap_or("the arbiter")
 }
 
 fn list(nodes: &[u32]) -> String {

@@ -5,6 +5,7 @@ use crate::proto::v1;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -13,6 +14,12 @@ use tokio::time::timeout;
 
 /// As much of what a program writes as is kept, bytes.
 const KEPT: usize = 2048;
+
+/// How long we wait for what a program wrote when it has ended, but others have its pipes.
+const REST: Duration = Duration::from_millis(100);
+
+/// How long a program may take to die.
+const DEATH: Duration = Duration::from_secs(1);
 
 /// Where programs look for others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,7 +41,7 @@ impl Ran {
 }
 
 /// Runs a program and waits until it ends, or until its time is over. Programs that it leaves
-/// behind live on if they have closed its standard output and error.
+/// behind live on, and what they write later is not kept.
 ///
 /// # Errors
 /// It can't be started.
@@ -48,25 +55,42 @@ pub async fn run(program: &Path, alert: &v1::Alert, limit: Duration) -> io::Resu
     );
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let talk = async {
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // It need not read.
-                let _ = stdin.write_all(&json).await;
+    let status = {
+        let mut talk = pin!(async {
+            let write = async {
+                if let Some(mut stdin) = stdin {
+                    // It need not read.
+                    let _ = stdin.write_all(&json).await;
+                }
+            };
+            tokio::join!(write, read(stdout, &mut out), read(stderr, &mut err));
+        });
+        let ended = async {
+            tokio::select! {
+                () = &mut talk => child.wait().await,
+                status = child.wait() => {
+                    // What it left behind may have its pipes for ever.
+                    let _ = timeout(REST, &mut talk).await;
+                    status
+                }
             }
         };
-        tokio::join!(write, read(stdout, &mut out), read(stderr, &mut err));
-        child.wait().await
-    };
-    let status = match timeout(limit, talk).await {
-        Ok(status) => {
-            group.0 = None;
-            Some(status?)
-        }
-        Err(_) => {
-            drop(group);
-            child.wait().await?;
-            None
+        match timeout(limit, ended).await {
+            Ok(status) => {
+                group.0 = None;
+                Some(status?)
+            }
+            Err(_) => {
+                drop(group);
+                if timeout(DEATH, child.wait()).await.is_err() {
+                    // Whoever waits for orphans has it from here.
+                    tracing::warn!(
+                        "alerts: {} can't be killed and runs on: does it run as another user?",
+                        program.display()
+                    );
+                }
+                None
+            }
         }
     };
     Ok(Ran {

@@ -130,15 +130,13 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// The last part of the path, and what is before it, where JSON is published to.
+/// The last part of the path, and what is before it, where JSON is published to. A query, which
+/// may hold a token, stays.
 fn topic(path: &str) -> (&str, String) {
-    let path = path
-        .split('?')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('/');
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let path = path.trim_end_matches('/');
     let (root, topic) = path.rsplit_once('/').unwrap_or(("", path));
-    (topic, format!("{root}/"))
+    (topic, format!("{root}/{query}"))
 }
 
 fn ntfy(alerts: &[Arc<v1::Alert>], arbiter: &str, topic: &str) -> Value {
@@ -181,6 +179,11 @@ fn for_alertmanager(alert: &v1::Alert, now_unix_ms: u64) -> Value {
         Some(_) => alert.unix_ms,
         None => after(MOMENTARY),
     };
+    // A clock that was set back; nothing that ends before it begins is taken.
+    let begin = alert
+        .since_unix_ms
+        .unwrap_or(alert.unix_ms)
+        .min(now_unix_ms);
     let mut labels = Map::from_iter([
         ("alertname".to_owned(), json!(alertname(alert))),
         ("severity".to_owned(), json!(alert.severity)),
@@ -202,8 +205,8 @@ fn for_alertmanager(alert: &v1::Alert, now_unix_ms: u64) -> Value {
     json!({
         "labels": labels,
         "annotations": annotations,
-        "startsAt": rfc3339(alert.since_unix_ms.unwrap_or(alert.unix_ms)),
-        "endsAt": rfc3339(ends),
+        "startsAt": rfc3339(begin),
+        "endsAt": rfc3339(ends.max(begin)),
     })
 }
 
@@ -298,6 +301,12 @@ mod tests {
         assert_eq!(value[0]["labels"]["node"], "2");
         assert_eq!(value[0]["startsAt"], "2026-11-23T02:58:20.500Z");
         assert_eq!(value[0]["endsAt"], "2026-11-23T03:04:00.000Z");
+        // The clock was set back since it began.
+        let mut late = v1::Alert::clone(&alert("warning", Some("resolved"), "m"));
+        late.since_unix_ms = late.since_unix_ms.map(|since| since + 3_600_000);
+        let (end, _) = made(Format::Alertmanager, &[late.into()], "/");
+        let times = [&end[0]["startsAt"], &end[0]["endsAt"]].map(|time| time.as_str().unwrap());
+        assert!(times[0] <= times[1], "{times:?}");
         let over = alert("warning", Some("resolved"), "m");
         let (end, path) = made(Format::Alertmanager, &[over], "/am/api/v2/alerts");
         assert_eq!(path, "/am/api/v2/alerts");

@@ -1,29 +1,28 @@
 //! One hook: a queue, and the tasks that empty it.
 
+use super::alert::Severity;
 use super::exec;
-use super::format::{self, OVER, REPEAT};
 use super::queue::Queue;
-use super::request::{Answer, Outgoing, Prepared, RequestError};
-use super::retry::{self, Next};
-use super::settings::{AlertSettings, Format, Webhook};
+use super::settings::{AlertSettings, Format, Secret, Webhook};
+use super::states::States;
+use super::waits::Waits;
+use crate::net::lock;
 use crate::net::server::Shared;
-use crate::pki::facts::Moment;
 use crate::proto::v1;
 use crate::telemetry::history::unix_ms;
 use crate::telemetry::metrics::{Delivery, Metrics};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, sleep_until};
 
-/// Alerts in one request.
-const BUNDLE: usize = 100;
+/// How long a hook that works may take for what it still has when the arbiter stops.
+const GOODBYE: Duration = Duration::from_secs(3);
 
-/// States that Alertmanager is told again.
-const REPEATED: usize = 10_000;
+/// The same for one whose receiver did not take the last request.
+const SHORT_GOODBYE: Duration = Duration::from_secs(1);
 
 /// What is told where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +33,15 @@ pub(super) enum Target {
         limit: Duration,
         at_once: usize,
     },
+}
+
+/// In what a target is like a former one, the surest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    All,
+    Name,
+    Place,
+    Number,
 }
 
 impl Target {
@@ -58,11 +66,47 @@ impl Target {
     fn wants(&self, alert: &v1::Alert) -> bool {
         match self {
             Self::Webhook(webhook) => {
-                let severity = super::alert::Severity::from_word(&alert.severity);
+                let severity = Severity::from_word(&alert.severity);
                 severity.is_none_or(|severity| severity >= webhook.severity)
             }
             Self::Exec { .. } => true,
         }
+    }
+
+    fn is_like(&self, former: &Self, likeness: Likeness) -> bool {
+        match (self, former) {
+            (Self::Webhook(own), Self::Webhook(former)) => match likeness {
+                Likeness::All => own == former,
+                Likeness::Name => own.is_named && own.name == former.name,
+                Likeness::Place => own.format == former.format && is_same_place(own, former),
+                Likeness::Number => own.format == former.format && own.name == former.name,
+            },
+            (Self::Exec { .. }, Self::Exec { .. }) => self == former || likeness != Likeness::All,
+            _ => false,
+        }
+    }
+
+    /// Whether its receiver has heard of all that it should know, as `former` was told it.
+    fn was_told(&self, former: &Self, is_renamed: bool) -> bool {
+        match (self, former) {
+            (Self::Webhook(own), Self::Webhook(former)) => {
+                own.format == former.format
+                    && own.severity >= former.severity
+                    && is_same_place(own, former)
+                    && !(is_renamed && own.format == Format::Alertmanager)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// The same file, or the same scheme, host and port: the rest may be a new secret.
+fn is_same_place(one: &Webhook, other: &Webhook) -> bool {
+    match (&one.url, &other.url) {
+        (Secret::Inline(one), Secret::Inline(other)) => {
+            super::address::place(one.reveal()) == super::address::place(other.reveal())
+        }
+        (one, other) => one == other,
     }
 }
 
@@ -73,22 +117,99 @@ pub(super) struct Hook {
     tasks: Vec<JoinHandle<()>>,
 }
 
-struct Inside {
-    name: String,
-    arbiter: String,
-    queue: Queue,
-    /// Alerts that were taken from the queue and are not done with.
-    busy: AtomicUsize,
+/// What a hook has to tell.
+#[derive(Debug, Default)]
+struct Load {
+    queue: Arc<Queue>,
+    states: States,
+}
+
+/// What a hook shares with its tasks.
+pub(super) struct Inside {
+    pub(super) name: String,
+    pub(super) arbiter: String,
+    pub(super) queue: Arc<Queue>,
+    /// Alerts that are being sent.
+    pub(super) hand: Mutex<Vec<Arc<v1::Alert>>>,
+    /// What Alertmanager was told.
+    pub(super) states: Mutex<States>,
+    /// Counts alerts that are not only information.
+    pub(super) news: watch::Sender<u64>,
+    /// Whether the last request was not taken.
+    pub(super) is_failing: AtomicBool,
+    /// Whether the arbiter stops, or the hook is replaced.
+    pub(super) stopping: watch::Sender<bool>,
+    /// Whether what is left can't be told before the end.
+    pub(super) has_given_up: AtomicBool,
+    pub(super) waits: Waits,
+    /// Programs that run.
+    running: AtomicUsize,
     shared: Arc<Shared>,
 }
 
+/// The hooks after a change of settings.
+pub(super) struct Adopted {
+    /// All of them, each with whether it was told already what is so.
+    pub(super) hooks: Vec<(Hook, bool)>,
+    /// Those that are no longer set.
+    pub(super) left_over: Vec<Hook>,
+}
+
+/// Makes the hooks for these targets. What is the same goes on as it is; what changed takes over
+/// what its former self still had to tell.
+pub(super) fn adopt(
+    mut former: Vec<Hook>,
+    targets: Vec<Target>,
+    arbiter: &str,
+    is_renamed: bool,
+    shared: &Arc<Shared>,
+) -> Adopted {
+    let mut pairs: Vec<(Target, Option<Hook>)> = targets.into_iter().map(|t| (t, None)).collect();
+    for likeness in [
+        Likeness::All,
+        Likeness::Name,
+        Likeness::Place,
+        Likeness::Number,
+    ] {
+        for (target, found) in pairs.iter_mut().filter(|(_, found)| found.is_none()) {
+            let mut all = former.iter();
+            let place = all.position(|hook| target.is_like(&hook.target, likeness));
+            *found = place.map(|place| former.remove(place));
+        }
+    }
+    let hooks = pairs.into_iter().map(|(target, found)| {
+        let was_told = found
+            .as_ref()
+            .is_some_and(|hook| target.was_told(&hook.target, is_renamed));
+        let hook = match found {
+            Some(hook) if hook.target == target && !is_renamed => hook,
+            found => {
+                let load = found.map(|hook| hook.unload(&target)).unwrap_or_default();
+                Hook::start(target, arbiter.to_owned(), load, shared.clone())
+            }
+        };
+        (hook, was_told)
+    });
+    Adopted {
+        hooks: hooks.collect(),
+        left_over: former,
+    }
+}
+
 impl Hook {
-    pub(super) fn start(target: Target, arbiter: String, shared: Arc<Shared>) -> Self {
+    fn start(target: Target, arbiter: String, load: Load, shared: Arc<Shared>) -> Self {
         let inside = Arc::new(Inside {
             name: target.name().to_owned(),
             arbiter,
-            queue: Queue::default(),
-            busy: AtomicUsize::new(0),
+            queue: load.queue,
+            hand: Mutex::default(),
+            states: Mutex::new(load.states),
+            news: watch::Sender::new(0),
+            is_failing: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            has_given_up: AtomicBool::new(false),
+            waits: Waits::default(),
+            running: AtomicUsize::new(0),
             shared,
         });
         inside.metrics().hook(&inside.name);
@@ -111,14 +232,35 @@ impl Hook {
         }
     }
 
+    /// Ends this hook and hands over what it still has to tell. Programs that run may end.
+    fn unload(mut self, target: &Target) -> Load {
+        match self.target {
+            Target::Webhook(_) => self.tasks.iter().for_each(JoinHandle::abort),
+            Target::Exec { .. } => {
+                self.tasks.clear();
+                self.inside.stopping.send_replace(true);
+            }
+        }
+        let inside = &self.inside;
+        let queue = inside.queue.clone();
+        queue.give_back(std::mem::take(&mut lock(&inside.hand)));
+        let mut states = States::default();
+        if matches!(target, Target::Webhook(hook) if hook.format == Format::Alertmanager) {
+            states = std::mem::take(&mut lock(&inside.states));
+            states.end_unless(|alert| target.wants(alert), unix_ms(SystemTime::now()));
+        }
+        Load { queue, states }
+    }
+
     pub(super) fn push(&self, alert: &Arc<v1::Alert>) {
         if !self.target.wants(alert) {
             return;
         }
+        if alert.severity != Severity::Info.word() && alert.status.as_deref() != Some("resolved") {
+            self.inside.news.send_modify(|count| *count += 1);
+        }
         if let Some(dropped) = self.inside.queue.push(alert.clone()) {
-            self.inside
-                .metrics()
-                .alerts(&self.inside.name, Delivery::Dropped, 1);
+            self.inside.count(1, Delivery::Dropped);
             if dropped == 1 {
                 tracing::warn!(
                     "alerts: {} can't keep up, so that alerts are dropped from now on; the metric \
@@ -129,14 +271,27 @@ impl Hook {
         }
     }
 
-    /// Whether everything was told.
-    pub(super) fn is_idle(&self) -> bool {
-        self.inside.queue.len() == 0 && self.inside.busy.load(Ordering::Relaxed) == 0
+    /// The arbiter stops: no time for pauses.
+    pub(super) fn hurry(&self) {
+        if let Target::Webhook(_) = self.target {
+            self.inside.stopping.send_replace(true);
+        }
+    }
+
+    /// Whether it is not worth to wait for it any more, so long after [`Self::hurry`].
+    pub(super) fn is_done(&self, elapsed: Duration) -> bool {
+        let limit = match self.inside.is_failing.load(Ordering::Relaxed) {
+            true => SHORT_GOODBYE,
+            false => GOODBYE,
+        };
+        self.waiting() == 0 || self.inside.has_given_up.load(Ordering::Relaxed) || elapsed >= limit
     }
 
     /// Alerts that are not told yet.
     pub(super) fn waiting(&self) -> usize {
-        self.inside.queue.len() + self.inside.busy.load(Ordering::Relaxed)
+        let inside = &self.inside;
+        let running = inside.running.load(Ordering::Relaxed);
+        inside.queue.len() + lock(&inside.hand).len() + running
     }
 }
 
@@ -153,106 +308,21 @@ impl Inside {
         &self.shared.hub.observer().metrics
     }
 
-    async fn take(&self, most: usize) -> Vec<Arc<v1::Alert>> {
-        let alerts = self.queue.take(most).await;
-        self.busy.fetch_add(alerts.len(), Ordering::Relaxed);
-        alerts
-    }
-
-    fn done(&self, alerts: usize, delivery: Delivery) {
-        self.busy.fetch_sub(alerts, Ordering::Relaxed);
+    pub(super) fn count(&self, alerts: usize, delivery: Delivery) {
         self.metrics().alerts(&self.name, delivery, alerts);
     }
 
-    /// Sends alerts to a webhook for ever.
-    async fn post(self: Arc<Self>, webhook: Webhook) {
-        let mut states: BTreeMap<String, Arc<v1::Alert>> = BTreeMap::new();
-        let mut repeat = tokio::time::Instant::now() + REPEAT;
+    /// Runs a program for alerts until the hook is replaced.
+    async fn execute(self: Arc<Self>, program: PathBuf, limit: Duration) {
+        let mut stopping = self.stopping.subscribe();
         loop {
             let alerts = tokio::select! {
-                alerts = self.take(BUNDLE) => alerts,
-                () = sleep_until(repeat), if webhook.format == Format::Alertmanager => {
-                    self.repeat(&webhook, &mut states).await;
-                    repeat = tokio::time::Instant::now() + REPEAT;
-                    continue;
-                }
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                alerts = self.queue.take(1) => alerts,
             };
-            if webhook.format == Format::Alertmanager {
-                for alert in alerts.iter().filter(|alert| alert.status.is_some()) {
-                    if states.len() < REPEATED || states.contains_key(&alert.key) {
-                        states.insert(alert.key.clone(), alert.clone());
-                    }
-                }
-            }
-            let delivery = self.deliver(&webhook, &alerts).await;
-            self.done(alerts.len(), delivery);
-        }
-    }
-
-    /// Tells Alertmanager what is still so, and what is over since not long ago. What fails is
-    /// tried again the next time.
-    async fn repeat(&self, webhook: &Webhook, states: &mut BTreeMap<String, Arc<v1::Alert>>) {
-        let over_ms = u64::try_from(OVER.as_millis()).unwrap_or(u64::MAX);
-        let long_ago = unix_ms(SystemTime::now()).saturating_sub(over_ms);
-        let is_firing = |alert: &v1::Alert| alert.status.as_deref() == Some("firing");
-        states.retain(|_, alert| is_firing(alert) || alert.unix_ms > long_ago);
-        let all: Vec<Arc<v1::Alert>> = states.values().cloned().collect();
-        for alerts in all.chunks(BUNDLE) {
-            let outcome = attempt(webhook, alerts, &self.arbiter, self.queue.dropped()).await;
-            if let Err(error) = outcome {
-                tracing::debug!("alerts: {}: {error}", self.name);
-                return;
-            }
-        }
-    }
-
-    /// Sends alerts until they are taken, or for an hour.
-    async fn deliver(&self, webhook: &Webhook, alerts: &[Arc<v1::Alert>]) -> Delivery {
-        let begin = Instant::now();
-        let dropped = self.queue.dropped();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let outcome = attempt(webhook, alerts, &self.arbiter, dropped).await;
-            let said = match &outcome {
-                Ok(answer) => format!("it answered {}: {}", answer.status, answer.text),
-                Err(error) => error.to_string(),
-            };
-            match retry::next(&outcome, attempts, begin.elapsed(), retry::chance()) {
-                Next::Done => {
-                    if attempts > 1 {
-                        tracing::info!(
-                            "alerts: {} took {} alerts at last",
-                            self.name,
-                            alerts.len()
-                        );
-                    }
-                    return Delivery::Sent;
-                }
-                Next::GiveUp => {
-                    tracing::warn!(
-                        "alerts: {} did not take {} alerts, and they are given up: {said}",
-                        self.name,
-                        alerts.len()
-                    );
-                    return Delivery::Failed;
-                }
-                Next::Again(pause) => {
-                    if attempts == 1 {
-                        tracing::warn!("alerts: {} will be tried again: {said}", self.name);
-                    } else {
-                        tracing::debug!("alerts: {} will be tried again: {said}", self.name);
-                    }
-                    sleep(pause).await;
-                }
-            }
-        }
-    }
-
-    /// Runs a program for alerts for ever.
-    async fn execute(self: Arc<Self>, program: PathBuf, limit: Duration) {
-        loop {
-            for alert in self.take(1).await {
+            for alert in alerts {
+                self.running.fetch_add(1, Ordering::Relaxed);
                 let ran = exec::run(&program, &alert, limit).await;
                 let is_good = ran.as_ref().is_ok_and(exec::Ran::is_good);
                 match &ran {
@@ -266,23 +336,20 @@ impl Inside {
                 } else {
                     Delivery::Failed
                 };
-                self.done(1, delivery);
+                self.running.fetch_sub(1, Ordering::Relaxed);
+                self.count(1, delivery);
             }
         }
     }
 }
 
 /// What went wrong with a program.
-pub(super) fn failure(
-    program: &std::path::Path,
-    ran: &std::io::Result<exec::Ran>,
-    limit: Duration,
-) -> String {
+pub(super) fn failure(program: &Path, ran: &std::io::Result<exec::Ran>, limit: Duration) -> String {
     let program = program.display();
     match ran {
         Err(error) => format!("{program} can't be run: {error}"),
         Ok(exec::Ran { status: None, text }) => format!(
-            "{program} did not end within {} ms and was killed: {text}",
+            "{program} did not end within {} ms: {text}",
             limit.as_millis()
         ),
         Ok(exec::Ran {
@@ -292,33 +359,54 @@ pub(super) fn failure(
     }
 }
 
-/// Sends alerts to a webhook once.
-pub(super) async fn attempt(
-    webhook: &Webhook,
-    alerts: &[Arc<v1::Alert>],
-    arbiter: &str,
-    dropped: u64,
-) -> Result<Answer, RequestError> {
-    let hook = webhook.clone();
-    let read = tokio::task::spawn_blocking(move || Prepared::read(&hook)).await;
-    let prepared = read.map_err(|error| RequestError::Http {
-        place: webhook.name.clone(),
-        why: error.to_string(),
-    })??;
-    let now = SystemTime::now();
-    let path = prepared.address.path().to_owned();
-    let body = format::body(
-        webhook.format,
-        alerts,
-        arbiter,
-        dropped,
-        &path,
-        unix_ms(now),
-    );
-    let first = alerts.first().map(|alert| alert.id.clone());
-    let outgoing = Outgoing {
-        id: first.unwrap_or_default(),
-        unix_seconds: Moment::from(now).0,
-    };
-    prepared.send(body, &outgoing).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::settings::Webhooks;
+
+    fn targets(text: &str) -> Vec<Target> {
+        let webhooks = Webhooks::parse(text).unwrap();
+        Target::all(&AlertSettings {
+            webhooks,
+            ..AlertSettings::default()
+        })
+    }
+
+    #[test]
+    fn a_changed_hook_is_known_by_its_name_or_its_place() {
+        let former = &targets("alertmanager http://a:1/ token=x")[0];
+        for (text, likeness, was_told) in [
+            ("alertmanager http://a:1/ token=x", Likeness::All, true),
+            ("alertmanager http://a:1/y token=y", Likeness::Place, true),
+            ("alertmanager http://a:1/ name=n", Likeness::Place, true),
+            (
+                "alertmanager http://a:1/ severity=warning",
+                Likeness::Place,
+                true,
+            ),
+            ("alertmanager http://b:1/", Likeness::Number, false),
+            ("json http://b:1/ name=webhook1", Likeness::Name, false),
+        ] {
+            let target = &targets(text)[0];
+            assert!(target.is_like(former, likeness), "{text}");
+            assert_eq!(target.was_told(former, false), was_told, "{text}");
+        }
+        for text in ["json http://a:1/", "alertmanager http://b:1/ name=n"] {
+            let target = &targets(text)[0];
+            let all = [
+                Likeness::All,
+                Likeness::Name,
+                Likeness::Place,
+                Likeness::Number,
+            ];
+            assert!(
+                !all.iter().any(|like| target.is_like(former, *like)),
+                "{text}"
+            );
+        }
+        // The labels have the arbiter's name.
+        assert!(!former.was_told(former, true));
+        let grave = &targets("alertmanager http://a:1/ severity=critical")[0];
+        assert!(!former.was_told(grave, false));
+    }
 }

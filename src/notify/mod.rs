@@ -6,8 +6,9 @@
 //! from looking at one cluster at a time, as the API does.
 //!
 //! - [`derive`] makes alerts of what is seen, without a clock and without I/O; [`view`] is what it
-//!   looks at, `budget` keeps a storm from it,
-//! - `queue` and `hook` bring them to each receiver, `retry` says when again,
+//!   looks at, [`former`] what it begins with, `budget` keeps a storm from it,
+//! - `queue`, `hook` and `post` bring them to each receiver, `retry` says when again, `states` what
+//!   Alertmanager has to hear again,
 //! - `format` has the bodies, `request` one request, `exec` one run of a program.
 
 mod address;
@@ -16,14 +17,18 @@ mod budget;
 pub mod derive;
 pub mod exec;
 mod format;
+pub mod former;
 mod hook;
+mod post;
 mod queue;
 mod request;
 mod retry;
 mod roots;
 pub mod settings;
+mod states;
 mod trial;
 pub mod view;
+mod waits;
 mod watch;
 
 pub use settings::AlertSettings;
@@ -38,11 +43,8 @@ use std::time::Duration;
 /// How long after the start nodes are expected to come.
 pub const GRACE: Duration = Duration::from_secs(60);
 
-/// How long hooks may take for what they still have when the arbiter stops.
-const GOODBYE: Duration = Duration::from_secs(3);
-
 /// Threads that may wait for names to be looked up and files to be read.
-const WAITING: usize = 8;
+const WAITING: usize = waits::EACH * settings::MOST;
 
 /// The thread that tells of alerts.
 pub struct Notifier {

@@ -49,6 +49,21 @@ impl Queue {
         dropped
     }
 
+    /// Puts alerts back that were taken and are not told. Of a state that changed since, only what
+    /// came later counts.
+    pub(super) fn give_back(&self, alerts: Vec<Arc<v1::Alert>>) {
+        let mut inside = lock(&self.inside);
+        for alert in alerts.into_iter().rev() {
+            let is_same = |other: &Arc<v1::Alert>| other.status.is_some() && other.key == alert.key;
+            let is_old = alert.status.is_some() && inside.waiting.iter().any(is_same);
+            if !is_old {
+                inside.waiting.push_front(alert);
+            }
+        }
+        drop(inside);
+        self.bell.notify_one();
+    }
+
     /// Waits for alerts and takes at most so many, the oldest first.
     pub(super) async fn take(&self, most: usize) -> Vec<Arc<v1::Alert>> {
         loop {

@@ -5,23 +5,27 @@ use super::address::{Address, BadAddress};
 use super::format::Body;
 use super::roots::{self, RootsError};
 use super::settings::{Secret, Webhook};
+use super::waits::Waits;
 use crate::http::stream::TlsStream;
 use hmac::{Hmac, Mac};
 use http_body::Body as _;
+use hyper::Request;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Response};
+use hyper::http::response;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::io;
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long the look-up of a name may take.
@@ -33,8 +37,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long the TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long the answer may take.
+/// How long the answer may take to begin.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// How long its text may take. That is only shown to people; the status counts.
+const TEXT: Duration = Duration::from_secs(2);
 
 /// Addresses that are tried.
 const ADDRESSES: usize = 4;
@@ -57,6 +64,13 @@ pub(super) struct Answer {
     pub retry_after: Option<Duration>,
     /// The beginning of what it says, without anything that is secret.
     pub text: String,
+}
+
+impl Answer {
+    /// Whether the receiver took what it was sent.
+    pub(super) fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Why there is no answer.
@@ -192,8 +206,13 @@ impl Prepared {
     }
 
     /// Sends a request and waits for the answer.
-    pub(super) async fn send(self, body: Body, as_: &Outgoing) -> Result<Answer, RequestError> {
-        let socket = self.connect().await?;
+    pub(super) async fn send(
+        self,
+        body: Body,
+        as_: &Outgoing,
+        waits: &Waits,
+    ) -> Result<Answer, RequestError> {
+        let socket = self.connect(waits).await?;
         match self.tls.clone() {
             None => self.exchange(socket, body, as_).await,
             Some(config) => {
@@ -214,11 +233,12 @@ impl Prepared {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, RequestError> {
-        let Address { host, port, .. } = &self.address;
+    async fn connect(&self, waits: &Waits) -> Result<TcpStream, RequestError> {
         let place = || self.address.to_string();
-        let found = timeout(LOOK_UP, tokio::net::lookup_host((host.as_str(), *port))).await;
-        let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let name = (self.address.host.clone(), self.address.port);
+        let look_up = move || (name.0.as_str(), name.1).to_socket_addrs();
+        let found = waits.name(LOOK_UP, look_up).await;
+        let found = found.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         let found = found.map_err(|error| RequestError::Name {
             place: place(),
             error,
@@ -254,32 +274,24 @@ impl Prepared {
         let request = self
             .request(body, as_)
             .map_err(|error| failed(error.to_string()))?;
-        let asked = async {
-            let (mut sender, connection) = http1::Builder::new()
-                .max_headers(64)
-                .max_buf_size(16 * 1024)
-                .handshake(TokioIo::new(stream))
-                .await?;
-            let mut connection = pin!(connection);
-            let mut answer = pin!(async {
-                let response = sender.send_request(request).await?;
-                Ok(self.answer(response).await)
-            });
-            // The connection does the work; it ends with this future at the latest.
-            tokio::select! {
-                biased;
-                answer = &mut answer => answer,
-                ended = &mut connection => match ended {
-                    Ok(()) => answer.await,
-                    Err(error) => Err(error),
-                },
-            }
-        };
-        match timeout(ANSWER, asked).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failed(chain(&error))),
-            Err(_) => Err(failed(format!("no answer within {} s", ANSWER.as_secs()))),
-        }
+        let (mut sender, connection) = http1::Builder::new()
+            .max_headers(64)
+            .max_buf_size(16 * 1024)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(chain(&error)))?;
+        // The connection does the work; it ends with this call.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let response = timeout(ANSWER, sender.send_request(request)).await;
+        let response = response
+            .map_err(|_| failed(format!("no answer within {} s", ANSWER.as_secs())))?
+            .map_err(|error| failed(chain(&error)))?;
+        let (head, body) = response.into_parts();
+        let mut text = Vec::new();
+        // An answer that breaks off or does not end is an answer all the same.
+        let _ = timeout(TEXT, beginning(body, &mut text)).await;
+        Ok(self.answer(&head, &text))
     }
 
     fn request(&self, body: Body, as_: &Outgoing) -> Result<Request<OneBody>, hyper::http::Error> {
@@ -302,12 +314,10 @@ impl Prepared {
         request.body(OneBody(Some(body.bytes.into())))
     }
 
-    async fn answer(&self, response: Response<Incoming>) -> Answer {
-        let (head, body) = response.into_parts();
+    fn answer(&self, head: &response::Parts, text: &[u8]) -> Answer {
         let retry_after = head.headers.get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let bytes = beginning(body).await;
-        let text = self.redacted(&String::from_utf8_lossy(&bytes));
+        let text = self.redacted(&String::from_utf8_lossy(text));
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         Answer {
             status: head.status.as_u16(),
@@ -317,19 +327,17 @@ impl Prepared {
     }
 }
 
-/// The beginning of a body; an answer that breaks off is an answer all the same.
-async fn beginning(body: Incoming) -> Vec<u8> {
+/// Reads the beginning of a body.
+async fn beginning(body: Incoming, bytes: &mut Vec<u8>) {
     let mut body = pin!(body);
-    let mut bytes = Vec::new();
     while bytes.len() < LOOKED_AT {
         let frame = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await;
         let Some(Ok(frame)) = frame else { break };
         if let Ok(data) = frame.into_data() {
-            bytes.extend_from_slice(data.get(..LOOKED_AT).unwrap_or(&data));
+            let room = LOOKED_AT - bytes.len();
+            bytes.extend_from_slice(data.get(..room).unwrap_or(&data));
         }
     }
-    bytes.truncate(LOOKED_AT);
-    bytes
 }
 
 /// Bytes that are there at once.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Most webhooks.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 
 /// Settings of alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,8 @@ impl Format {
 pub struct Webhook {
     /// What it is called in logs and metrics: `webhook1`, or what its `name=` says.
     pub name: String,
+    /// Whether its `name=` says so.
+    pub is_named: bool,
     /// What it understands.
     pub format: Format,
     /// Where it is: an `http` or `https` address.
@@ -180,6 +182,7 @@ fn webhook(number: usize, format: &str, address: &str, options: &[&str]) -> Opti
     };
     let mut hook = Webhook {
         name: format!("webhook{number}"),
+        is_named: false,
         format,
         url,
         secret: None,
@@ -190,7 +193,10 @@ fn webhook(number: usize, format: &str, address: &str, options: &[&str]) -> Opti
     for option in options {
         let (name, value) = option.split_once('=').filter(|(_, v)| !v.is_empty())?;
         match name {
-            "name" if is_name(value) => value.clone_into(&mut hook.name),
+            "name" if is_name(value) => {
+                value.clone_into(&mut hook.name);
+                hook.is_named = true;
+            }
             "severity" => hook.severity = Severity::from_word(value)?,
             "secret" => hook.secret = Some(Secret::Inline(value.into())),
             "secret_file" => hook.secret = Some(Secret::File(absolute(value)?)),
@@ -223,7 +229,7 @@ fn shown(hook: &Webhook) -> String {
         Secret::Inline(url) => text += &format!(" {}", super::address::place(url.reveal())),
         Secret::File(path) => text += &format!(" @{}", path.display()),
     }
-    if !hook.name.starts_with("webhook") {
+    if hook.is_named {
         text += &format!(" name={}", hook.name);
     }
     if hook.severity != Severity::Info {
@@ -287,17 +293,17 @@ mod tests {
     fn webhooks_are_read() {
         let text = "slack https://hooks.example/services/T0/B0/GEHEIM\n\n\
                     ntfy @/run/secrets/ntfy token_file=/run/t severity=warning; \
-                    json http://10.0.0.1:8080/x secret=GEHEIM ca_file=/ca.pem name=ours";
+                    json http://10.0.0.1:8080/x secret=GEHEIM ca_file=/ca.pem name=webhook-ours";
         let hooks = Webhooks::parse(text).unwrap();
         let names: Vec<&str> = hooks.0.iter().map(|hook| &*hook.name).collect();
-        assert_eq!(names, ["webhook1", "webhook2", "ours"]);
+        assert_eq!(names, ["webhook1", "webhook2", "webhook-ours"]);
         assert_eq!(hooks.0[1].url, Secret::File("/run/secrets/ntfy".into()));
         assert_eq!(hooks.0[1].severity, Severity::Warning);
         let shown = hooks.shown().unwrap();
         assert_eq!(
             shown,
             "slack https://hooks.example/***; ntfy @/run/secrets/ntfy severity=warning \
-             token_file=/run/t; json http://10.0.0.1:8080/*** name=ours secret=*** ca_file=/ca.pem"
+             token_file=/run/t; json http://10.0.0.1:8080/*** name=webhook-ours secret=*** ca_file=/ca.pem"
         );
         assert!(!format!("{hooks:?}").contains("GEHEIM"));
     }

@@ -2,8 +2,10 @@
 
 use super::alert::{Alert, Fact, Kind, Severity};
 use super::exec;
-use super::hook::{Target, attempt, failure};
+use super::hook::{Target, failure};
+use super::post::attempt;
 use super::settings::AlertSettings;
+use super::waits::Waits;
 use crate::proto::v1;
 use crate::telemetry::history::unix_ms;
 use std::sync::Arc;
@@ -57,9 +59,9 @@ async fn try_one(target: &Target, alert: &Arc<v1::Alert>, arbiter: &str) -> (boo
     match target {
         Target::Webhook(webhook) => {
             let alerts = std::slice::from_ref(alert);
-            match attempt(webhook, alerts, arbiter, 0).await {
+            match attempt(webhook, alerts, arbiter, 0, &Waits::default()).await {
                 Ok(answer) => {
-                    let is_good = (200..300).contains(&answer.status);
+                    let is_good = answer.is_good();
                     let hint = match answer.status {
                         300..400 => {
                             " (redirects are not followed: set the address that it leads to)"

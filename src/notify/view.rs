@@ -24,8 +24,11 @@ pub struct View {
     pub sentence: String,
     /// Whether nodes see each other in separate groups.
     pub is_split: bool,
-    /// The nodes that have the vote.
+    /// The nodes that have the vote, connected or not: the part of the cluster that it was given
+    /// to. A node that lost its connection to the arbiter alone keeps it with the others.
     pub holders: Vec<u32>,
+    /// The nodes that connected ones see.
+    pub seen: Vec<u32>,
     /// The reason of the decision.
     pub reason: Option<String>,
     /// Why the vote is nowhere, or not yet where it should be.
@@ -46,10 +49,17 @@ impl View {
             sentence: "no node is connected".to_owned(),
             is_split: false,
             holders: Vec::new(),
+            seen: Vec::new(),
             reason: None,
             withheld: None,
             odd: None,
         }
+    }
+
+    /// Whether nobody who is connected knows about this node, which still belongs to it.
+    pub fn misses(&self, node: u32) -> bool {
+        let is_known = self.connected.contains(&node) || self.seen.contains(&node);
+        !is_known && (!self.is_listed || self.absent.contains(&node))
     }
 
     /// What matters of a cluster.
@@ -75,12 +85,49 @@ impl View {
             },
             sentence: health.sentence,
             is_split: cluster.partitions().len() > 1,
-            holders: numbers(&mut cluster.holders()),
+            holders: holders(cluster),
+            seen: seen(cluster),
             reason: reason(cluster),
             withheld: withheld(cluster),
             odd: odd.map(|warning| warning.to_string()),
         }
     }
+}
+
+/// The part that the decision gave the vote to, as in the API and the events, if one of its nodes
+/// was told so. Where every node is decided on by itself, the parts of all that have it.
+fn holders(cluster: &ClusterSnapshot) -> Vec<u32> {
+    let winner = match &cluster.outcome {
+        Some(Decision {
+            winner: Some(winner),
+            waiting: None,
+            ..
+        }) => Some(&winner.nodes),
+        Some(_) => return Vec::new(),
+        None => None,
+    };
+    let is_in = |node| winner.is_none_or(|nodes| nodes.contains(&node));
+    let told = cluster
+        .clients
+        .iter()
+        .filter(|client| client.has_vote() && is_in(client.node));
+    let parts = told.flat_map(|client| {
+        let part = winner.map_or(&*client.membership, |nodes| nodes.as_slice());
+        part.iter().chain([&client.node])
+    });
+    sorted(parts.map(|node| node.0).collect())
+}
+
+fn seen(cluster: &ClusterSnapshot) -> Vec<u32> {
+    let memberships = cluster.clients.iter();
+    let memberships = memberships.flat_map(|client| client.membership.iter());
+    sorted(memberships.map(|node| node.0).collect())
+}
+
+fn sorted(mut nodes: Vec<u32>) -> Vec<u32> {
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }
 
 /// The same text as the decision has in the API.
@@ -143,6 +190,26 @@ mod tests {
         assert_eq!((view.holders, view.severity), (vec![1], Severity::Warning));
         let reason = "an exact tie goes to the lowest node id, which is 1";
         assert_eq!(view.reason.as_deref(), Some(reason));
+    }
+
+    #[test]
+    fn the_vote_stays_with_a_node_that_lost_only_its_connection() {
+        let rule = Rule::Majority {
+            members: 2,
+            configured: 2,
+        };
+        let both = with(cluster(2, FF), &[1, 2], &[(2, ACK)]);
+        let view = View::of(&decided(both, &[1, 2], rule.clone()));
+        assert_eq!((view.holders, view.connected), (vec![1, 2], vec![2]));
+        assert_eq!(view.seen, [1, 2]);
+        // Nobody was told yet.
+        let untold = with(cluster(2, FF), &[1, 2], &[(2, None)]);
+        let view = View::of(&decided(untold, &[1, 2], rule));
+        assert_eq!(view.holders, Vec::<u32>::new());
+        // Each is decided on by itself.
+        let mut alone = with(cluster(3, LMS), &[1, 2], &[(2, ACK)]);
+        alone.outcome = None;
+        assert_eq!(View::of(&alone).holders, [1, 2]);
     }
 
     #[test]

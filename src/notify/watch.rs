@@ -1,9 +1,9 @@
 //! Looks at the arbiter and its clusters, and hands alerts to the hooks.
 
-use super::GOODBYE;
-use super::alert::{Fact, Kind, Severity};
+use super::alert::{Alert, Fact, Kind, Severity};
 use super::derive::{Deriver, Now, Rules};
-use super::hook::{Hook, Target};
+use super::former;
+use super::hook::{Hook, Target, adopt};
 use super::settings::AlertSettings;
 use super::view::View;
 use crate::journal::Health;
@@ -18,7 +18,7 @@ use crate::wire::ClusterName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// How often all clusters are looked at.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Events read at a time.
 const PAGE: usize = 500;
 
-/// Days before its end from which on a certificate is urgent.
+/// A certificate is urgent with so many days left or less.
 const URGENT_DAYS: i64 = 14;
 
 /// Watches until the server stops, then lets the hooks finish.
@@ -116,6 +116,18 @@ impl Watcher {
         }
     }
 
+    /// Begins as after a start.
+    fn begin(&mut self) {
+        self.deriver = Deriver::new(rules(&self.settings, self.grace));
+        self.begin = Instant::now();
+        self.swept = None;
+        let (entries, last) = self.shared.history.all(None, false);
+        self.cursor = last;
+        for former in former::clusters(&entries, self.now().unix_ms) {
+            self.deriver.expect(former);
+        }
+    }
+
     fn is_on(&self) -> bool {
         !self.hooks.is_empty()
     }
@@ -135,7 +147,8 @@ impl Watcher {
         }
     }
 
-    /// Takes up settings that changed. Hooks that are the same go on with what they have.
+    /// Takes up settings that changed. Hooks go on with what they have, and who is new is told what
+    /// is so.
     fn take_settings(&mut self) {
         let live = self.shared.live();
         let is_same = |former: &Arc<Live>| Arc::ptr_eq(former, &live);
@@ -149,36 +162,38 @@ impl Watcher {
             return;
         }
         let was_on = self.is_on();
-        let mut former = std::mem::take(&mut self.hooks);
-        if arbiter != self.arbiter {
-            former.clear();
-        }
-        for target in Target::all(&settings) {
-            let same = former.iter().position(|hook| hook.target == target);
-            let hook = same
-                .map(|index| former.swap_remove(index))
-                .unwrap_or_else(|| Hook::start(target, arbiter.clone(), self.shared.clone()));
-            self.hooks.push(hook);
-        }
-        for hook in former {
+        let is_renamed = arbiter != self.arbiter;
+        let former = std::mem::take(&mut self.hooks);
+        let targets = Target::all(&settings);
+        let adopted = adopt(former, targets, &arbiter, is_renamed, &self.shared);
+        for hook in adopted.left_over {
             let waiting = hook.waiting();
             if waiting > 0 {
                 tracing::warn!(
-                    "alerts: {} is no longer set like this, and {waiting} alerts for it are lost",
+                    "alerts: {} is no longer set, and {waiting} alerts for it are lost",
                     hook.target.name()
                 );
             }
         }
         self.arbiter = arbiter;
         self.settings = settings;
-        let rules = rules(&self.settings, self.grace);
-        self.deriver.set_rules(rules);
+        let mut is_told = Vec::new();
+        for (hook, was_told) in adopted.hooks {
+            self.hooks.push(hook);
+            is_told.push(was_told);
+        }
+        self.deriver.set_rules(rules(&self.settings, self.grace));
         if self.is_on() && !was_on {
-            // Begins as after a start.
-            self.deriver = Deriver::new(rules);
-            self.begin = Instant::now();
-            self.cursor = self.shared.history.last_event();
-            self.swept = None;
+            self.begin();
+        }
+        if is_told.contains(&false) {
+            for alert in self.deriver.firing(self.now()) {
+                let alert = self.numbered(alert);
+                let hooks = self.hooks.iter().zip(&is_told);
+                for (hook, _) in hooks.filter(|(_, is_told)| !**is_told) {
+                    hook.push(&alert);
+                }
+            }
         }
     }
 
@@ -245,7 +260,31 @@ impl Watcher {
         for (name, cluster) in self.names.clone() {
             self.look_at(&cluster, &name, now);
         }
-        self.deriver.missing(&present, now);
+        self.forget_revoked(now);
+        let restless = self.deriver.missing(&present, now);
+        self.restless.extend(restless);
+    }
+
+    /// A cluster whose certificates were all revoked is not coming back.
+    fn forget_revoked(&mut self, now: Now) {
+        let guests = &self.shared.guests;
+        let empty: HashSet<&String> = self.deriver.empty().collect();
+        if empty.is_empty() || !guests.has_revoked() {
+            return;
+        }
+        let mut good: HashSet<String> = guests.cluster_ends().into_iter().map(|(c, _)| c).collect();
+        let mut revoked = HashSet::new();
+        for facts in guests.sightings().into_iter().map(|seen| seen.facts) {
+            match guests.is_revoked(facts.serial.as_bytes()) {
+                true if empty.contains(&facts.name) => _ = revoked.insert(facts.name),
+                true => {}
+                false => _ = good.insert(facts.name),
+            }
+        }
+        for cluster in revoked.difference(&good) {
+            let why = "its certificates are revoked, so it is not waited for";
+            self.deriver.forget(cluster, why, now);
+        }
     }
 
     fn look_at(&mut self, cluster: &ClusterName, name: &str, now: Now) {
@@ -298,24 +337,28 @@ impl Watcher {
     /// Hands what is due to the hooks.
     fn tell(&mut self, now: Now) {
         for alert in self.deriver.take(now) {
-            self.last += 1;
-            let id = format!("{:x}-{}", self.start_ms, self.last);
-            let alert: Arc<v1::Alert> = Arc::new(alert.message(id, &self.arbiter));
+            let alert = self.numbered(alert);
             for hook in &self.hooks {
                 hook.push(&alert);
             }
         }
     }
 
+    fn numbered(&mut self, alert: Alert) -> Arc<v1::Alert> {
+        self.last += 1;
+        let id = format!("{:x}-{}", self.start_ms, self.last);
+        Arc::new(alert.message(id, &self.arbiter))
+    }
+
     /// Lets the hooks tell what they have.
     async fn finish(self) {
-        let idle = async {
-            while !self.hooks.iter().all(Hook::is_idle) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if timeout(GOODBYE, idle).await.is_err() {
-            let waiting: usize = self.hooks.iter().map(Hook::waiting).sum();
+        let begin = Instant::now();
+        self.hooks.iter().for_each(Hook::hurry);
+        while !self.hooks.iter().all(|hook| hook.is_done(begin.elapsed())) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let waiting: usize = self.hooks.iter().map(Hook::waiting).sum();
+        if waiting > 0 {
             tracing::warn!("alerts: {waiting} could not be told before the end");
         }
     }
@@ -332,7 +375,7 @@ fn rules(settings: &AlertSettings, grace: Duration) -> Rules {
 
 fn ending(warning: &Warning) -> Fact {
     let severity = match warning.days_left {
-        ..URGENT_DAYS => Severity::Critical,
+        ..=URGENT_DAYS => Severity::Critical,
         _ => Severity::Warning,
     };
     let mut fact = Fact::of_arbiter(Kind::CertificateEnding, severity, warning.to_string());
@@ -379,7 +422,8 @@ mod tests {
         };
         for (days, severity) in [
             (90, Severity::Warning),
-            (13, Severity::Critical),
+            (15, Severity::Warning),
+            (14, Severity::Critical),
             (-1, Severity::Critical),
         ] {
             let cluster = ending(&warning(Role::Cluster, days));

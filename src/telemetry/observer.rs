@@ -198,6 +198,10 @@ impl Observer {
     fn decided(&self, cluster: &Cluster, node: Option<NodeId>, decision: Decision) {
         let algorithm = cluster.algorithm();
         self.metrics.decided(algorithm, outcome(&decision));
+        if decision.rule == (Rule::NoHalf { configured: 0 }) {
+            // Nobody has said yet which nodes there are.
+            return;
+        }
         self.keep(|| {
             What::Decided(Box::new(Decided {
                 cluster: cluster.name().clone(),

@@ -1,7 +1,7 @@
 //! Receivers that fail, refuse, redirect and check signatures.
 
 use crate::lab::{Arbiter, webhooks};
-use crate::receiver::Receiver;
+use crate::receiver::{ENDLESS, Receiver};
 use std::process::Command;
 use std::time::Duration;
 
@@ -57,6 +57,57 @@ fn refusals_and_redirects_are_not_repeated() {
         let started = |body: &serde_json::Value| body.to_string().contains("arbiter_started");
         assert!(!again.iter().any(started), "{again:?}");
     }
+}
+
+#[test]
+fn an_answer_whose_text_does_not_end_is_an_answer() {
+    let receiver = Receiver::with(&[Some(ENDLESS)]);
+    let arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));
+    receiver.wait_for_requests(1);
+    let begin = std::time::Instant::now();
+    until("sent", || arbiter.metric(SENT) > 0);
+    assert!(
+        begin.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begin.elapsed()
+    );
+    let started = "arbiter_started event".to_owned();
+    let said = receiver.said();
+    assert_eq!(
+        said.iter().filter(|said| **said == started).count(),
+        1,
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_receiver_that_is_back_hears_of_the_end() {
+    let receiver = Receiver::with(&[Some(BUSY); 4]);
+    let mut arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));
+    receiver.wait_for_requests(4);
+    let begin = std::time::Instant::now();
+    arbiter.stop();
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    let said = receiver.said();
+    assert_eq!(said.last().unwrap(), "arbiter_stopping event", "{said:?}");
+}
+
+#[test]
+fn a_receiver_that_is_away_delays_the_end_by_little() {
+    let receiver = Receiver::with(&[Some(BUSY), Some(BUSY), None]);
+    let mut arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));
+    receiver.wait_for_requests(3);
+    let begin = std::time::Instant::now();
+    arbiter.stop();
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]

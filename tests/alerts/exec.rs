@@ -143,6 +143,51 @@ fn its_time_is_limited_and_the_whole_group_ends() {
 }
 
 #[test]
+fn what_it_leaves_behind_is_not_waited_for() {
+    for (end, is_good) in [(0, true), (3, false)] {
+        let script = Script::new(&format!(
+            "sleep 30 & echo $! > $DIR/child; echo done; exit {end}"
+        ));
+        let begin = Instant::now();
+        let ran = once(&script, Duration::from_secs(10)).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert_eq!((ran.is_good(), &*ran.text), (is_good, "done"));
+        assert_eq!(ran.status.unwrap().code(), Some(end));
+        let child: i32 = script.read("child").trim().parse().unwrap();
+        let child = rustix::process::Pid::from_raw(child).unwrap();
+        // It still runs.
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
+/// The example in docs/ALERTS.md.
+#[test]
+fn the_example_tells_beginnings_from_ends() {
+    let documentation = include_str!("../../docs/ALERTS.md");
+    let (_, example) = documentation.split_once("```sh script\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let logger = dir.path().join("logger");
+    std::fs::write(&logger, "#!/bin/sh\necho \"$@\"\n").unwrap();
+    std::fs::set_permissions(&logger, PermissionsExt::from_mode(0o755)).unwrap();
+    for (status, priority) in [("firing", "daemon.crit"), ("resolved", "daemon.notice")] {
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-euc", example])
+            .env("PATH", dir.path())
+            .env("QARBITER_ALERT_SEVERITY", "critical")
+            .env("QARBITER_ALERT_STATUS", status)
+            .env("QARBITER_ALERT_MESSAGE", "c: it is so")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(
+            said.contains(priority) && said.contains("c: it is so"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn failures_say_what_and_output_is_bounded() {
     let script = Script::new("head -c 1000000 /dev/zero | tr '\\0' x; exit 3");
     let ran = once(&script, PATIENCE).unwrap();

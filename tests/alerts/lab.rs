@@ -10,10 +10,12 @@ use qarbiter::net::live::{Live, TlsState};
 use qarbiter::net::server::{self, Shared};
 use qarbiter::notify::settings::Webhooks;
 use qarbiter::notify::{AlertSettings, Notifier};
+use qarbiter::telemetry::history::Store;
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker, TlsSupport};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -32,6 +34,7 @@ pub(crate) struct Arbiter {
     runtime: Runtime,
     sidecar: Option<Sidecar>,
     notifier: Option<Notifier>,
+    store: Option<Store>,
     _dir: TempDir,
 }
 
@@ -46,8 +49,13 @@ pub(crate) fn webhooks(text: &str) -> AlertSettings {
 }
 
 impl Arbiter {
-    /// Without a time in which nodes are expected.
+    /// Without a time in which nodes are expected, and without a past.
     pub(crate) fn start(alerts: AlertSettings) -> Self {
+        Self::with_history(alerts, None)
+    }
+
+    /// The same with the history in this directory.
+    pub(crate) fn with_history(alerts: AlertSettings, history: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.session.tls = TlsSupport::Unsupported;
@@ -64,6 +72,7 @@ impl Arbiter {
         let inside = runtime.enter();
         let hub = Hub::new(Clock::start(), settings.policies.clone());
         let shared = Shared::new(Live::new(settings, TlsState::Off), hub, Arc::default());
+        let store = history.map(|dir| Store::open(&shared.history, dir, 1 << 20).unwrap());
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let votes = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -79,6 +88,7 @@ impl Arbiter {
             runtime,
             sidecar: Some(sidecar),
             notifier: Some(notifier),
+            store,
             _dir: dir,
         }
     }
@@ -92,6 +102,7 @@ impl Arbiter {
         if let Some(sidecar) = self.sidecar.take() {
             sidecar.stop();
         }
+        self.store = None;
     }
 
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {

@@ -201,8 +201,8 @@ fn the_program_tells_of_itself_and_of_its_certificates_and_takes_up_changes() {
     std::fs::write(daemon.dir.path().join("qarbiter.toml"), config(&second)).unwrap();
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("settings and certificates were read again");
-    // A new hook, and what goes on is not told to it again.
-    std::thread::sleep(Duration::from_millis(1500));
+    // It is somewhere else, and hears of what goes on there already.
+    second.wait_for("certificate_ending", "firing");
     let before = first.all().len();
     let log = daemon.end();
     assert_eq!(first.all().len(), before);
@@ -222,6 +222,82 @@ fn the_program_tells_of_itself_and_of_its_certificates_and_takes_up_changes() {
     assert!(
         !shown.contains("GEHEIM") && shown.contains(&line),
         "{line}\n{shown}"
+    );
+}
+
+#[test]
+fn a_hook_that_is_mended_tells_what_waited() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    let (bad, good) = (Receiver::with(&[Some(BUSY); 100]), Receiver::start());
+    let quiet = Receiver::start();
+    let mut daemon = Daemon::spawn(&format!("[alerts]\nwebhooks = \"json {}\"\n", bad.url("/")));
+    bad.wait_for_requests(2);
+    let config = format!(
+        "[alerts]\nwebhooks = \"slack {}; json {} name=ours\"\n",
+        quiet.url("/"),
+        bad.url("/other")
+    );
+    let file = daemon.dir.path().join("qarbiter.toml");
+    std::fs::write(&file, config).unwrap();
+    daemon.signal(Signal::HUP);
+    let begin = Instant::now();
+    while !bad.all().iter().any(|got| got.line.contains("/other")) {
+        assert!(begin.elapsed() < PATIENCE, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let config = format!(
+        "[alerts]\nwebhooks = \"json {} name=ours\"\n",
+        good.url("/")
+    );
+    std::fs::write(&file, config).unwrap();
+    daemon.signal(Signal::HUP);
+    good.wait_for("arbiter_started", "event");
+    let log = daemon.end();
+    assert!(!log.contains("are lost"), "{log}");
+}
+
+/// A program with the setuid bit belongs to root, and only root can kill it.
+#[test]
+fn a_program_that_can_not_be_killed_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(dir.path(), 0o755);
+    let copy = |from: &str, name: &str, mode| {
+        let to = dir.path().join(name);
+        std::fs::copy(from, &to).unwrap();
+        open(&to, mode);
+        to
+    };
+    let own = copy(QARBITER, "qarbiter", 0o755);
+    let id = copy("/usr/bin/id", "id", 0o4755);
+    // It ends when nobody reads what it says.
+    let program = copy("/usr/bin/yes", "yes", 0o4755);
+    let nobody = |program: &std::path::Path| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program).current_dir("/");
+        command
+    };
+    let root = nobody(&id).arg("-u").output().unwrap();
+    assert_eq!(
+        root.stdout, b"0\n",
+        "needs root, and a /tmp without nosuid: {root:?}"
+    );
+    let begin = Instant::now();
+    let output = nobody(&own)
+        .args(["alert", "test"])
+        .env("QARBITER_ALERTS_EXEC", program)
+        .env("QARBITER_ALERTS_EXEC_TIMEOUT", "300")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("did not end within 300 ms"), "{output:?}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
     );
 }
 

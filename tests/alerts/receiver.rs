@@ -26,6 +26,9 @@ impl Got {
 /// Answers that are still to be given, in order; `None` stands for silence. Afterwards all is well.
 type Script = Arc<Mutex<VecDeque<Option<&'static str>>>>;
 
+/// An answer whose text does not end.
+pub(crate) const ENDLESS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nok";
+
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[derive(Clone)]
@@ -81,7 +84,12 @@ impl Receiver {
         self.got.lock().unwrap().push(got);
         let answer = self.script.lock().unwrap().pop_front();
         match answer.unwrap_or((!self.is_silent).then_some(OK)) {
-            Some(answer) => _ = stream.write_all(answer.as_bytes()),
+            Some(answer) => {
+                let _ = stream.write_all(answer.as_bytes());
+                if answer == ENDLESS {
+                    std::thread::sleep(PATIENCE * 10);
+                }
+            }
             None => std::thread::sleep(PATIENCE * 10),
         }
     }

@@ -81,6 +81,62 @@ fn a_split_is_one_alert_with_the_reason_of_the_api_and_its_end_another() {
 }
 
 #[test]
+fn a_lost_connection_alone_moves_no_vote() {
+    let receiver = Receiver::start();
+    let arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));
+    let [one, two] = arbiter.pair(b"site");
+    receiver.wait_for("vote_granted", "event");
+    drop(one);
+    receiver.wait_for("node_lost", "firing");
+    let mut one = arbiter.join(b"site", 1, &[1, 2], 4);
+    assert_eq!(arbiter.vote(&mut one), Verdict::Ack);
+    drop(two);
+    receiver.wait_for("node_lost", "resolved");
+    std::thread::sleep(SETTLE * 5);
+    let said = receiver.said();
+    let about_votes = said.iter().filter(|said| said.starts_with("vote_"));
+    assert_eq!(about_votes.count(), 1, "{said:?}");
+}
+
+#[test]
+fn a_site_that_is_down_across_a_restart_is_lost_all_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let history = place.path().join("history");
+    let first = Receiver::start();
+    let settings = |receiver: &Receiver| webhooks(&format!("json {}", receiver.url("/")));
+    let mut arbiter = Arbiter::with_history(settings(&first), Some(&history));
+    let [one, two] = arbiter.pair(b"site");
+    first.wait_for("vote_granted", "event");
+    drop(two);
+    first.wait_for("node_lost", "firing");
+    // A part of what happens is only written down after a second.
+    arbiter.stop();
+    drop((one, arbiter));
+
+    let second = Receiver::start();
+    let arbiter = Arbiter::with_history(settings(&second), Some(&history));
+    let begin = std::time::Instant::now();
+    let lost = |node: u32| {
+        let alerts = second.alerts();
+        let is_it = |alert: &&Value| alert["key"] == format!("node_lost/site/{node}");
+        alerts.iter().find(is_it).cloned()
+    };
+    while lost(1).is_none() || lost(2).is_none() {
+        assert!(
+            begin.elapsed() < crate::lab::PATIENCE,
+            "{:?}",
+            second.said()
+        );
+        std::thread::sleep(SETTLE / 4);
+    }
+    let how = lost(2).unwrap()["reason"].as_str().unwrap().to_owned();
+    assert!(how.ends_with("left: it closed the connection"), "{how}");
+    let _nodes = arbiter.pair(b"site");
+    let back = second.wait_for("node_lost", "resolved");
+    assert_eq!(back["reason"], Value::Null);
+}
+
+#[test]
 fn an_odd_cluster_and_a_withheld_vote() {
     let receiver = Receiver::start();
     let arbiter = Arbiter::start(webhooks(&format!("json {}", receiver.url("/"))));

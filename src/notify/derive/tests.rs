@@ -113,6 +113,15 @@ fn without_two(mut view: View) -> View {
     view
 }
 
+/// Only the connection to the arbiter is lost: the nodes see each other.
+fn without_link_of(node: u32) -> View {
+    let mut view = both();
+    view.connected.retain(|other| *other != node);
+    view.absent = vec![node];
+    view.severity = Severity::Warning;
+    view
+}
+
 #[test]
 fn a_split_is_told_once_and_its_end_too() {
     let mut story = Story::calm();
@@ -180,6 +189,27 @@ fn a_vote_that_moves_is_told_as_such() {
         ..split()
     };
     assert_eq!(story.lasting(&other, 20), ["vote_moved event warning"]);
+}
+
+#[test]
+fn a_lost_connection_moves_no_vote() {
+    let mut story = Story::calm();
+    let said = story.lasting(&without_link_of(1), 10);
+    assert_eq!(said, ["node_lost firing warning"]);
+    let said = story.lasting(&without_link_of(2), 20);
+    let other = ["node_lost resolved warning", "node_lost firing warning"];
+    assert_eq!(said, other);
+}
+
+#[test]
+fn a_part_that_gets_the_vote_is_told_soon_after_a_start_too() {
+    let mut story = Story::new();
+    story.lasting(&both(), 10);
+    let said = story.lasting(&without_two(both()), 5);
+    assert!(
+        said.contains(&"vote_granted event warning".to_owned()),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -263,14 +293,185 @@ fn a_cluster_whose_nodes_all_left_is_not_forgotten() {
     assert_eq!(said, ["node_lost firing critical"; 2]);
     story.seconds += 8 * 24 * 60 * 60;
     story.deriver.missing(&nobody, story.now());
-    story.after(0);
-    story.deriver.missing(&nobody, story.now());
-    let said = story.after(0);
+    assert_eq!(story.after(0), ["node_lost resolved critical"; 2]);
+    assert!(!story.deriver.knows("site"));
+}
+
+#[test]
+fn invented_clusters_are_not_remembered_without_end() {
+    let mut story = Story::calm();
+    for number in 0..EMPTY + 5 {
+        story.see(&of(&format!("c{number}")));
+    }
+    story.see(&without_two(both()));
+    let site: HashSet<String> = HashSet::from(["site".to_owned()]);
+    story.deriver.missing(&site, story.now());
+    story.deriver.missing(&site, story.now());
+    assert_eq!(story.deriver.empty().count(), EMPTY);
+    assert!(story.deriver.knows("site"));
+}
+
+#[test]
+fn what_is_told_alone_is_told_as_over_however_much_else_is_told() {
+    let mut story = Story::new();
+    let clusters: Vec<View> = (0..40).map(|number| of(&format!("c{number}"))).collect();
+    clusters.iter().for_each(|view| _ = story.see(view));
+    story.after(100);
+    let worse = |view: &View| View {
+        severity: Severity::Critical,
+        ..without_two(view.clone())
+    };
+    let mut told = Vec::new();
+    for second in 0..60 {
+        for view in &clusters {
+            let view = if second < 10 {
+                without_two(view.clone())
+            } else {
+                worse(view)
+            };
+            story.see(&view);
+        }
+        story.seconds += 1;
+        told.extend(story.take());
+    }
+    for _ in 0..60 {
+        clusters.iter().for_each(|view| _ = story.see(view));
+        story.seconds += 1;
+        told.extend(story.take());
+    }
+    told.retain(|alert| alert.fact.kind == Kind::NodeLost);
+    let mut state: BTreeMap<String, Option<Status>> = BTreeMap::new();
+    for alert in &told {
+        state.insert(alert.fact.key.clone(), alert.status);
+    }
+    assert_eq!(state.len(), 21, "{:?}", state.keys());
     assert!(
-        said.iter().all(|said| said.contains("resolved")),
+        state.values().all(|last| *last == Some(Status::Resolved)),
+        "{state:?}"
+    );
+    // What got graver was told as such, as far as there was room for it.
+    let critical = |alert: &&Alert| alert.fact.severity == Severity::Critical;
+    assert!(
+        told.iter()
+            .filter(critical)
+            .any(|alert| alert.fact.key != "node_lost/several")
+    );
+}
+
+#[test]
+fn what_can_not_be_seen_is_not_over() {
+    let mut story = Story::calm();
+    assert_eq!(story.lasting(&split(), 10).len(), 2);
+    // The link of the loser drops; the winner sees itself alone.
+    let alone = View {
+        seen: vec![1],
+        ..without_two(both())
+    };
+    assert_eq!(story.lasting(&alone, 10), ["node_lost firing warning"]);
+    assert_eq!(story.lasting(&split(), 10), ["node_lost resolved warning"]);
+    // It comes back into the membership, but not yet to the arbiter.
+    story.see(&without_link_of(2));
+    let together = View {
+        seen: vec![1, 2],
+        ..without_link_of(2)
+    };
+    let said = story.lasting(&together, 30);
+    assert!(
+        said.contains(&"split resolved warning".to_owned()),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_withheld_vote_is_withheld_until_somebody_has_it() {
+    let mut story = Story::calm();
+    let withheld = View {
+        holders: vec![],
+        withheld: Some("no connected partition has half".to_owned()),
+        severity: Severity::Critical,
+        ..without_two(both())
+    };
+    assert_eq!(story.lasting(&withheld, 10).len(), 2);
+    let nobody = View::empty("site");
+    let said = story.lasting(&nobody, 10);
+    assert_eq!(said, ["node_lost firing critical"]);
+    story.see(&both());
+    story.seconds += 4;
+    story.see(&both());
+    let told = story.take();
+    let over = told
+        .iter()
+        .find(|alert| alert.fact.kind == Kind::VoteWithheld)
+        .unwrap();
+    assert_eq!(
+        (over.status, &over.fact.reason),
+        (Some(Status::Resolved), &None)
+    );
+}
+
+fn former(gone_minutes: u64) -> Former {
+    let node = |node| FormerNode {
+        node,
+        gone_for: Duration::from_secs(gone_minutes * 60),
+        how: "it was connected before".to_owned(),
+    };
+    Former {
+        cluster: "site".to_owned(),
+        nodes: vec![node(1), node(2)],
+    }
+}
+
+#[test]
+fn a_cluster_that_is_down_across_a_start_is_lost_after_the_first_minute() {
+    let mut story = Story::new();
+    story.deriver.expect(former(1));
+    let nobody = HashSet::new();
+    let mut said = Vec::new();
+    for _ in 0..30 {
+        story.deriver.missing(&nobody, story.now());
+        said.push((story.seconds, story.after(10)));
+    }
+    said.retain(|(_, said)| !said.is_empty());
+    let lost = vec!["node_lost firing critical".to_owned(); 2];
+    let absent = vec!["node_absent firing critical".to_owned(); 2];
+    assert_eq!(said, [(70, lost), (250, absent)]);
+    // And it is forgotten as others are.
+    story.seconds += 7 * 24 * 60 * 60;
+    story.deriver.missing(&nobody, story.now());
+    assert_eq!(story.after(0).len(), 4);
     assert!(!story.deriver.knows("site"));
+}
+
+#[test]
+fn a_cluster_that_comes_back_after_a_start_is_no_news() {
+    let mut story = Story::new();
+    story.deriver.expect(former(60 * 24));
+    assert!(story.lasting(&both(), 50).is_empty());
+    // As all nodes that connect in the first minute.
+    assert_eq!(story.lasting(&both(), 50), ["node_connected event info x2"]);
+}
+
+#[test]
+fn what_is_firing_can_be_told_again() {
+    let mut story = Story::calm();
+    story.lasting(&split(), 10);
+    let views: Vec<View> = (0..40).map(|number| of(&format!("c{number}"))).collect();
+    views.iter().for_each(|view| _ = story.see(view));
+    story.after(1);
+    for _ in 0..10 {
+        for view in &views {
+            story.see(&without_two(view.clone()));
+        }
+        story.after(1);
+    }
+    let now = story.now();
+    let firing: Vec<String> = story.deriver.firing(now).iter().map(short).collect();
+    assert_eq!(firing[0], "split firing warning");
+    let single = firing
+        .iter()
+        .filter(|said| *said == "node_lost firing warning");
+    assert_eq!(single.count(), 20);
+    assert_eq!(firing[21..], ["node_lost firing warning x20"]);
 }
 
 #[test]
@@ -304,7 +505,10 @@ fn a_restart_with_a_thousand_clusters_is_one_alert() {
             // They come one after the other, and of each cluster one node first.
             let view = match (second * 40).cmp(&number) {
                 std::cmp::Ordering::Less => continue,
-                _ if second * 40 - number < 300 => without_two(of(&format!("c{number}"))),
+                _ if second * 40 - number < 300 => View {
+                    cluster: format!("c{number}"),
+                    ..without_link_of(2)
+                },
                 _ => of(&format!("c{number}")),
             };
             story.see(&view);

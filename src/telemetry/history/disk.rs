@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Segments in a full history.
 const SEGMENTS: u64 = 8;
 
+/// Numbers that are passed over because something else has them.
+const SKIPPED: u64 = 100;
+
 /// What a segment's name ends with.
 const SUFFIX: &str = ".seg";
 
@@ -215,7 +218,8 @@ impl Disk {
         if !self.segments.back().is_some_and(has_room) {
             self.close_segment();
             let number = self.segments.back().map_or(1, |last| last.number + 1);
-            self.file = Some(self.create(number)?);
+            let (number, file) = self.create(number)?;
+            self.file = Some(file);
             self.segments.push_back(Segment {
                 number,
                 length: 0,
@@ -253,13 +257,26 @@ impl Disk {
         }
     }
 
-    fn create(&mut self, number: u64) -> io::Result<File> {
+    /// Makes a file with this number, or the next one that is free: something that is none of our
+    /// files may have one.
+    fn create(&mut self, first: u64) -> io::Result<(u64, File)> {
         let dir = self.dir()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(0o640);
-        let file = rustix::fs::openat(dir, name(number), flags | OFlags::CLOEXEC, mode)?;
-        give(&file, &File::from(dir.try_clone()?).metadata()?)?;
-        Ok(file.into())
+        let like = File::from(dir.try_clone()?).metadata()?;
+        let mut number = first;
+        let file = loop {
+            match rustix::fs::openat(dir, name(number), flags | OFlags::CLOEXEC, mode) {
+                Err(Errno::EXIST) if number - first < SKIPPED => number += 1,
+                opened => break opened?,
+            }
+        };
+        if let Err(error) = give(&file, &like) {
+            // It would be in the way of the next attempt.
+            rustix::fs::unlinkat(dir, name(number), AtFlags::empty())?;
+            return Err(error);
+        }
+        Ok((number, file.into()))
     }
 
     fn dir(&mut self) -> io::Result<&OwnedFd> {

@@ -223,8 +223,25 @@ fn files_are_for_owner_and_group_and_never_follow_links() {
     std::fs::write(path.join("notes.txt"), "x").unwrap();
     let (mut disk, numbers, damages) = reopened(&path);
     assert_eq!((numbers, damages), (vec![], vec![]));
-    assert!(append(&mut disk, [2]).is_err());
+    append(&mut disk, [2]).unwrap();
+    assert!(path.join(name(3)).is_file());
     assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+}
+
+#[test]
+fn a_number_that_something_else_has_is_passed_over() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("history");
+    three(&path);
+    std::fs::create_dir(path.join(name(2))).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", path.join(name(3))).unwrap();
+    let (mut disk, _, _) = reopened(&path);
+    disk.close_segment();
+    append(&mut disk, [4]).unwrap();
+    assert!(path.join(name(4)).is_file());
+    drop(disk);
+    let (_, numbers, damages) = reopened(&path);
+    assert_eq!((numbers, damages), (vec![1, 2, 3, 4], vec![]));
 }
 
 #[test]
