@@ -210,12 +210,11 @@ fn five_nodes_with_lms() {
     agrees("five", &[1, 2, 3, 4, 5], &setup, &story);
 }
 
-/// What `qarbiter status` says of a cluster.
-fn status(lab: &Lab, cluster: &str) -> String {
+/// What `qarbiter status` says of all clusters.
+fn status(lab: &Lab) -> String {
     let program = env!("CARGO_BIN_EXE_qarbiter");
     let socket = "/run/corosync-qnetd/socket";
-    let command = [program, "status", "--socket", socket, "--cluster", cluster];
-    lab.machine().run(&command)
+    lab.machine().run(&[program, "status", "--socket", socket])
 }
 
 /// Real nodes report that they have quorum once they have it, and a node that waits for all others reports that it has
@@ -223,7 +222,8 @@ fn status(lab: &Lab, cluster: &str) -> String {
 #[test]
 fn the_arbiter_hears_whether_nodes_have_quorum() {
     const LONGER_THAN_IT_WAITS: Duration = Duration::from_secs(11);
-    let two = setup(&[1, 2], Algorithm::FfSplit);
+    // With `votes` written in the file, a node that starts alone would expect two votes only, and have them.
+    let two = setup(&[1, 2], Algorithm::Lms);
     let waiting = spec("waits", &[1, 2], &two);
     let section = waiting
         .quorum
@@ -240,26 +240,22 @@ fn the_arbiter_hears_whether_nodes_have_quorum() {
     sound.wait_complete();
     waiting.wait_complete();
     std::thread::sleep(LONGER_THAN_IT_WAITS);
-    for (name, sentence) in [
-        ("sound", "OK: all 3 nodes connected"),
-        ("waits", "OK: both nodes connected"),
-    ] {
-        let said = status(&lab, name);
+    let said = status(&lab);
+    for sentence in ["OK: all 3 nodes connected", "OK: both nodes connected"] {
         assert!(said.contains(sentence), "{said}");
-        assert!(!said.contains("reports no quorum"), "{said}");
-        assert!(!said.contains("report no quorum"), "{said}");
     }
+    assert!(!said.contains("no quorum"), "{said}");
 
     waiting.shut_down(2);
     waiting.shut_down(1);
     waiting.restart(1);
     let limit = Instant::now() + LONGER_THAN_IT_WAITS + SLACK;
     let wanted = "CRITICAL: node 1 reports no quorum although it should have it";
-    while !status(&lab, "waits").contains(wanted) {
-        assert!(Instant::now() < limit, "{}", status(&lab, "waits"));
+    while !status(&lab).contains(wanted) {
+        assert!(Instant::now() < limit, "{}", status(&lab));
         std::thread::sleep(Duration::from_millis(500));
     }
-    let said = status(&lab, "waits");
+    let said = status(&lab);
     assert!(
         said.contains("Warning:   Node 1 reports no quorum"),
         "{said}"
