@@ -5,7 +5,7 @@
 //! itself is filled through a queue that nobody waits for ([`crate::telemetry`]), and what is so
 //! from looking at one cluster at a time, as the API does.
 //!
-//! - [`derive`] makes alerts of what is seen, without a clock and without I/O; [`view`] is what it
+//! - [`mod@derive`] makes alerts of what is seen, without a clock and without I/O; [`view`] is what it
 //!   looks at, [`former`] what it begins with, `budget` keeps a storm from it,
 //! - `queue`, `hook` and `post` bring them to each receiver, `retry` says when again, `states` what
 //!   Alertmanager has to hear again,
