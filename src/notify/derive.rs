@@ -5,8 +5,8 @@
 //!
 //! - A state is told when it has lasted for [`Rules::settle`], and so is its end.
 //! - What comes and goes is told ever more rarely: each time a state is told again within
-//!   15 minutes, it must last twice as long, up to 5 minutes.
-//! - If many of one kind are told at once, the rest is summed up in one alert (module `budget`).
+//!   a quarter of an hour, it must last twice as long, up to five minutes.
+//! - If many of one kind are told at once, the rest is summed up in one alert (`budget`).
 //! - What former processes knew ([`super::former`]) is expected to come back for [`Rules::grace`],
 //!   and is lost afterwards.
 //! - For [`Rules::grace`] after the start, nodes that connect and whole clusters that get their

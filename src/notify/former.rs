@@ -37,7 +37,7 @@ struct Last {
     left: Option<(u64, String)>,
 }
 
-/// The clusters of which a node was connected not longer than the time for which clusters are remembered ago. `entries` are all
+/// The clusters of which a node was connected within the last week. `entries` are all
 /// that the history has, the oldest first.
 pub fn clusters(entries: &[Entry], now_unix_ms: u64) -> Vec<Former> {
     let mut all: BTreeMap<String, BTreeMap<u32, Last>> = BTreeMap::new();
