@@ -7,6 +7,7 @@
 
 image_work=$PWD/target/container
 image_version=$(cargo pkgid --locked | sed 's/.*[@#]//')
+image_revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 images() {
     buildah --root "$image_work/storage" --runroot "$image_work/storage-run" --storage-driver overlay "$@"
@@ -30,9 +31,11 @@ stand_in_for_debian() {
     images commit --quiet --rm "$container" docker.io/library/debian:trixie-slim >/dev/null
 }
 
-# build_image [--from-nothing]: with that, as it is on a machine that has only the sources.
+# build_image [--from-nothing] [--platform PLATFORM]: from nothing as it is on a machine that has only
+# the sources; for this machine's platform unless another is named, such as linux/arm64.
 build_image() {
     local options=() crates
+    if [ "${1:-}" = --platform ]; then options+=(--platform "$2"); fi
     mkdir -p "$image_work"
     stand_in_for_debian
     say "build"
@@ -50,8 +53,8 @@ build_image() {
     # Its last layers, too: buildah would take them again with the labels of another revision.
     images rmi --force qarbiter >/dev/null 2>&1 || true
     images build --isolation chroot --pull-never --format docker --quiet "${options[@]}" \
-        --build-arg VERSION="$image_version" --build-arg REVISION="$(git rev-parse HEAD)" \
-        --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" --tag qarbiter . >"$image_work/build.log" 2>&1 ||
+        --build-arg VERSION="$image_version" --build-arg REVISION="$image_revision" \
+        --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || echo 0)" --tag qarbiter . >"$image_work/build.log" 2>&1 ||
         { tail -n 40 "$image_work/build.log" >&2; die "the image can't be built, see $image_work/build.log"; }
 }
 
