@@ -310,6 +310,11 @@ fn changes_that_are_under_way() {
             "the vote is moving to node 2: node 1 has to confirm first that it lost it",
         ),
         (
+            waits(alone(None), Waiting::Journal),
+            Critical,
+            "node 2 waits for the vote: it leaves when the journal is written",
+        ),
+        (
             waits(both(), differs),
             Degraded,
             "nodes 1 and 2 have different node lists; nothing is decided until they agree",
@@ -514,4 +519,32 @@ fn levels_have_an_order_and_words() {
     assert!(Level::Ok < Level::Degraded && Level::Degraded < Level::Critical);
     let words = [Level::Ok, Level::Degraded, Level::Critical].map(Level::word);
     assert_eq!(words, ["OK", "DEGRADED", "CRITICAL"]);
+}
+
+/// A promise that needs a vote to move is none while no vote can.
+#[test]
+fn a_journal_that_fails_is_in_every_sentence() {
+    use Level::{Critical, Degraded};
+    let fails = |mut cluster: ClusterSnapshot| {
+        cluster.votes_stay = true;
+        cluster
+    };
+    check(vec![
+        (
+            fails(whole(2, FF)),
+            Degraded,
+            "all nodes connected; the journal can't be written, so nobody gets a vote who has none",
+        ),
+        (
+            fails(decided(
+                with(cluster(2, FF), &[1], &[(1, ACK)]),
+                &[1],
+                Rule::OnlyHalf { configured: 2 },
+            )),
+            Degraded,
+            "node 2 is not connected; node 1 keeps running, but not without the arbiter; the \
+             journal can't be written, so nobody gets a vote who has none",
+        ),
+        (fails(cluster(2, FF)), Critical, "no node is connected"),
+    ]);
 }
