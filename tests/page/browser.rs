@@ -167,8 +167,26 @@ impl Browser {
         ));
     }
 
-    /// Clicks in the middle of an element, as a hand would.
+    /// Clicks in the middle of an element, as a hand would: not before it stands still, for what is
+    /// scrolled into sight is drawn only then, and may push the element away.
     pub(crate) fn click(&self, selector: &str) {
+        let name = json!(selector);
+        self.until(&format!("document.querySelector({name})"));
+        let stands = format!(
+            "document.querySelector({name})?.scrollIntoView({{ block: 'nearest' }}); \
+             return new Promise((done) => {{ \
+               const seen = []; \
+               const look = () => {{ \
+                 seen.push(document.querySelector({name})?.getBoundingClientRect().top); \
+                 if (seen.length < 8) requestAnimationFrame(look); \
+                 else done(seen.every((top) => top === seen[0])); \
+               }}; \
+               look(); }})"
+        );
+        let begin = Instant::now();
+        while self.run(&stands) != true {
+            assert!(begin.elapsed() < PATIENCE, "{selector} never stands still");
+        }
         let element = self.post(
             "element",
             &json!({"using": "css selector", "value": selector}),

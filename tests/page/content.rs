@@ -12,7 +12,9 @@ use rustls::pki_types::CertificateDer;
 pub(crate) fn page(arbiter: &Arbiter) -> Browser {
     let browser = Browser::start();
     browser.open(&format!("http://{}/", arbiter.http));
+    // Clusters and arbiter are asked for at the same time; either may answer first.
     browser.until("!document.getElementById('main').hidden");
+    browser.until("document.querySelector('#arbiter .facts')");
     browser
 }
 
