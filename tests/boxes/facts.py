@@ -82,6 +82,12 @@ def openwrt():
     for name in re.findall(r"\./files/(\S+)", makefile):
         if not pathlib.Path("deploy/openwrt/files", name).exists():
             wrong.append(f"OpenWrt: {name} does not exist")
+    page = pathlib.Path("docs/install/openwrt.md").read_text()
+    script = pathlib.Path("deploy/openwrt/files/qarbiter.init").read_text()
+    for letter, name in (("S", "START"), ("K", "STOP")):
+        link = f"/etc/rc.d/{letter}{re.search(rf'^{name}=(.*)$', script, re.M).group(1)}qarbiter"
+        if link not in page:
+            wrong.append(f"OpenWrt: the page does not let sysupgrade keep {link}")
     parts = re.search(r"\$\(foreach part,([^,]*),", makefile).group(1).split()
     for part in parts:
         if not pathlib.Path(part).exists():
