@@ -13,11 +13,17 @@ images() {
     buildah --root "$image_work/storage" --runroot "$image_work/storage-run" --storage-driver overlay "$@"
 }
 
+# Made again when its root directory was: with other packages in it the programs would differ from
+# those of deploy/static/build.
 stand_in_for_debian() {
-    if images inspect --type image debian:trixie-slim >/dev/null 2>&1; then return 0; fi
-    say "a stand-in for debian:trixie-slim"
-    local base container
+    local base made container
     base=$(deploy/static/base)
+    made=$(stat -c '%n %Y' "$base/var/lib/dpkg/status" | sha256sum | cut -c 1-12)
+    if [ "$(images inspect --type image --format '{{ .Docker.Config.Labels.base }}' debian:trixie-slim 2>/dev/null)" = "$made" ]; then
+        return 0
+    fi
+    say "a stand-in for debian:trixie-slim"
+    images rmi --force debian:trixie-slim >/dev/null 2>&1 || true
     container=$(images from scratch)
     # As an archive, which keeps owners and modes.
     tar -C "$base" -cf "$image_work/base.tar" .
@@ -27,7 +33,7 @@ stand_in_for_debian() {
     if compgen -G '/usr/local/share/ca-certificates/*' >/dev/null; then
         images add --quiet "$container" /usr/local/share/ca-certificates /usr/local/share/ca-certificates >/dev/null
     fi
-    images config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
+    images config --label "base=$made" --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
     images commit --quiet --rm "$container" docker.io/library/debian:trixie-slim >/dev/null
 }
 
