@@ -8,6 +8,11 @@
 # The default is for builders that don't set it: Docker's before version 23.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} debian:trixie-slim AS build
 ARG TARGETARCH
+ARG TARGETVARIANT
+# As armhf they would get a program for ARMv7, which ends there with "Illegal instruction".
+RUN case "$TARGETARCH$TARGETVARIANT" in \
+    armv5 | armv6) echo "there is no program for linux/arm/$TARGETVARIANT, only from linux/arm/v7 on" >&2; exit 1 ;; \
+    esac
 WORKDIR /build/source
 COPY deploy/static/toolchain deploy/static/
 RUN deploy/static/toolchain "$(echo "${TARGETARCH:-$(dpkg --print-architecture)}" | sed 's/^arm$/armhf/')"
