@@ -51,4 +51,7 @@ for request in "$folder"/requests/*.crq; do
     rm -f "$copy"
 done
 
+say "to join a cluster put its request into requests/, see this add-on's documentation"
+# So that it does not tell people to join over ssh to an address inside of this machine.
+export container=oci
 exec s6-setuidgid "$owner" qarbiter serve
