@@ -67,6 +67,10 @@ fn locked(name: &str, begin: &str) -> Result<String, Box<dyn Error>> {
 
 /// The commit of the work tree, if this is one.
 fn checked_out() -> Option<String> {
+    // A source inside of another one's work tree, such as a distribution's, is not of that commit.
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+        return None;
+    }
     let head = git(&["rev-parse", "HEAD"])?;
     // What changes with the next commit; none of it is there in every work tree.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
