@@ -143,6 +143,7 @@ fn node(client: &ClientSnapshot) -> v1::Node {
             .standing
             .map(|verdict| verdict_name(verdict).to_owned()),
         reason: client.why.as_ref().map(|why| why.to_string()),
+        quorate: client.quorate,
     }
 }
 

@@ -34,6 +34,7 @@ fn a_split_is_seen_by_everybody_and_told_alike() {
         views.quorate(&[1], 2) && views.inquorate(&[2])
     });
     everybody_tells(&lab);
+    what_the_nodes_say_of_themselves(&lab);
     prometheus.wait("the alert fires", |prometheus| {
         prometheus.firing() == ["QarbiterClusterSplit"]
     });
@@ -86,6 +87,21 @@ fn everybody_tells(lab: &Lab) {
     });
     agree(&accounts, &expected);
     lab.note("everybody tells the same of the split");
+}
+
+/// The API passes on what each node reports of its own quorum.
+fn what_the_nodes_say_of_themselves(lab: &Lab) {
+    let begin = Instant::now();
+    loop {
+        let list = web::json(lab.machine(), HTTP, "/api/v1/clusters/rom/nodes").unwrap();
+        let nodes = list["nodes"].as_array().unwrap();
+        let quorate: Vec<_> = nodes.iter().map(|node| node["quorate"].as_bool()).collect();
+        if quorate == [Some(true), Some(false)] {
+            break;
+        }
+        assert!(begin.elapsed() < SOON, "{list:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The split that was told is told as over, once, by the same key.

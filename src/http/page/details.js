@@ -61,7 +61,7 @@ function nodeTable(cluster) {
   const head = ["Node", "State", "Vote", "Sees", "Heartbeat", "From", "Why"];
   const votes = { ack: "has it", nack: "not given" };
   const connected = cluster.nodes.map((node) => ({ id: node.node, cells: [
-    "connected", votes[node.verdict] ?? "waits", node.membership.length ? listed(node.membership) : "not reported",
+    `connected${{ true: ", quorate", false: ", no quorum" }[node.quorate] ?? ""}`, votes[node.verdict] ?? "waits", node.membership.length ? listed(node.membership) : "not reported",
     [since(cluster.seen_at - node.heartbeat_age_ms), ` ago, every ${node.heartbeat_ms / 1000} s`],
     `${printable(node.address)}${node.tls ? (node.certificate_verified ? ", TLS, own certificate" : ", TLS") : ", CLEAR TEXT"}`,
     [node.reason ? printable(node.reason) : "", node.heuristics ? ` (heuristics: ${node.heuristics})` : ""],
