@@ -37,11 +37,15 @@ stand_in_for_debian() {
     images commit --quiet --rm "$container" docker.io/library/debian:trixie-slim >/dev/null
 }
 
-# build_image [--from-nothing] [--platform PLATFORM]: from nothing as it is on a machine that has only
-# the sources; for this machine's platform unless another is named, such as linux/arm64.
+# build_image [--from-nothing | --platform PLATFORM ARCH]: from nothing as it is on a machine that has
+# only the sources; for this machine's platform unless another is named, such as linux/arm/v7 armhf.
 build_image() {
-    local options=() crates
-    if [ "${1:-}" = --platform ]; then options+=(--platform "$2"); fi
+    local options=() crates compiled
+    compiled=target/static/build-$(dpkg --print-architecture)
+    if [ "${1:-}" = --platform ]; then
+        options+=(--platform "$2")
+        compiled=target/static/build-$3
+    fi
     mkdir -p "$image_work"
     stand_in_for_debian
     say "build"
@@ -51,9 +55,9 @@ build_image() {
         # The places are those of deploy/static/build, so that what it has compiled is used.
         crates=${XDG_CACHE_HOME:-$HOME/.cache}/qarbiter/crates-$(sha256sum Cargo.lock | cut -c 1-12)
         if [ -d "$crates" ]; then
-            mkdir -p target/static/build
+            mkdir -p "$compiled"
             options+=(--layers --build-arg VENDOR=/build/crates
-                --volume "$crates:/build/crates:ro" --volume "$PWD/target/static/build:/build/target")
+                --volume "$crates:/build/crates:ro" --volume "$PWD/$compiled:/build/target")
         fi
     fi
     # Its last layers, too: buildah would take them again with the labels of another revision.
