@@ -29,6 +29,7 @@ RUN BUILD_COMMIT=$REVISION CARGO_TARGET_DIR=/build/target deploy/static/compile 
     && ln -s qarbiter /image/usr/bin/corosync-qnetd-tool \
     && mkdir -p /image/usr/share/doc/qarbiter \
     && cp LICENSE-APACHE LICENSE-MIT /image/usr/share/doc/qarbiter/ \
+    && mv /image/usr/bin/qarbiter.notices.txt /image/usr/share/doc/qarbiter/THIRD-PARTY-NOTICES \
     && mkdir -p /image/etc /volume/qnetd/nssdb && chmod -R 0750 /volume
 
 FROM scratch
