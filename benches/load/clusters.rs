@@ -1,7 +1,7 @@
 //! Many clusters of two nodes, and what happens to them.
 
 use crate::Failure;
-use qarbiter::client::{ClientError, Connection, Node, NodeSettings};
+use qarbiter::client::{ClientError, Connection, Node, NodeSettings, votes};
 use qarbiter::engine::Verdict;
 use qarbiter::wire::{Algorithm, ClusterName, NodeId, RingId, TieBreaker};
 use rustls::ClientConfig;
@@ -69,11 +69,11 @@ impl Pair {
     }
 
     async fn expect(&mut self, expected: (Verdict, Verdict)) -> Result<(), Failure> {
-        let votes = tokio::try_join!(self.one.vote(), self.two.vote())?;
-        if votes == expected {
+        let told = votes(&mut self.one, &mut self.two).await?;
+        if told == expected {
             return Ok(());
         }
-        Err(format!("the nodes were told {votes:?} where {expected:?} is right").into())
+        Err(format!("the nodes were told {told:?} where {expected:?} is right").into())
     }
 }
 

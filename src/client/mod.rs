@@ -16,4 +16,4 @@ mod tests;
 
 pub use connection::{Connection, Offer, Received};
 pub use error::ClientError;
-pub use node::{Node, NodeSettings};
+pub use node::{Node, NodeSettings, votes};

@@ -90,12 +90,16 @@ impl Node {
         Ok(node)
     }
 
-    /// Reports another membership: its list and the quorum that comes of it. What was voted before
-    /// counts no longer unless the server says so.
+    /// Reports another membership: its list and the quorum that comes of it. As with the stock
+    /// client, what was voted before counts no longer, and "no change" does not bring it back
+    /// (algorithms spec 9).
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn see(&mut self, ring: RingId, members: &[NodeId]) -> Result<(), ClientError> {
+        if ring != self.settings.ring {
+            self.verdict = None;
+        }
         self.settings.ring = ring;
         self.settings.members = members.to_vec();
         self.queue_report()?;
@@ -109,11 +113,16 @@ impl Node {
     /// [`ClientError`].
     pub async fn vote(&mut self) -> Result<Verdict, ClientError> {
         loop {
-            if let Some(verdict) = self.verdict.filter(|_| self.answered) {
+            if let Some(verdict) = self.decided() {
                 return Ok(verdict);
             }
             self.next().await?;
         }
+    }
+
+    /// What [`Self::vote`] waits for, if it is there.
+    fn decided(&self) -> Option<Verdict> {
+        self.verdict.filter(|_| self.answered)
     }
 
     /// Sends a heartbeat and waits for its reply, confirming pushed votes on the way.
@@ -128,7 +137,8 @@ impl Node {
         Ok(())
     }
 
-    /// Waits for one message, does what a node has to do about it, and returns its type.
+    /// Waits for one message, does what a node has to do about it, and returns its type. Nothing
+    /// is lost if the future is dropped.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Refused`] for a SERVER_ERROR.
@@ -234,5 +244,22 @@ impl Node {
             };
         }
         Ok(())
+    }
+}
+
+/// [`Node::vote`] of two nodes that live side by side: each goes on confirming until both have been
+/// told, for the vote of one can depend on what the other confirms.
+///
+/// # Errors
+/// [`ClientError`] of either.
+pub async fn votes(one: &mut Node, two: &mut Node) -> Result<(Verdict, Verdict), ClientError> {
+    loop {
+        if let (Some(first), Some(second)) = (one.decided(), two.decided()) {
+            return Ok((first, second));
+        }
+        tokio::select! {
+            received = one.next() => received?,
+            received = two.next() => received?,
+        };
     }
 }

@@ -11,8 +11,8 @@ use crate::tls::{
     ClientCertMode, ClientSettings, Identity, ServerSettings, SystemClock, TlsSession,
 };
 use crate::wire::{
-    Algorithm, ClusterName, ErrorCode, FrameDecoder, Message, MessageType, NodeId, RingId,
-    TieBreaker, TlsSupport,
+    Algorithm, ClusterName, ErrorCode, FrameDecoder, InitReply, ListType, Message, MessageType,
+    NodeId, RingId, TieBreaker, TlsSupport, Vote,
 };
 use rustls::{ClientConfig, ServerConfig};
 use std::collections::HashMap;
@@ -171,8 +171,8 @@ async fn join(address: SocketAddr, tls: Option<Arc<ClientConfig>>, node: NodeSet
 }
 
 async fn votes(one: &mut Node, two: &mut Node) -> (Verdict, Verdict) {
-    let both = async { tokio::try_join!(one.vote(), two.vote()).unwrap() };
-    tokio::time::timeout(PATIENCE, both).await.unwrap()
+    let both = tokio::time::timeout(PATIENCE, super::votes(one, two)).await;
+    both.unwrap().unwrap()
 }
 
 /// Two nodes join, split and heal.
@@ -339,6 +339,40 @@ async fn wrong_answers_are_told_apart() {
             ..
         }
     ));
+}
+
+#[tokio::test]
+async fn no_change_does_not_bring_a_former_vote_back() {
+    let init_reply = Message::InitReply(InitReply {
+        code: ErrorCode::NoError,
+        list_messages: false,
+        list_options: false,
+        seq: Some(2),
+        max_request_size: 32_768,
+        max_reply_size: 32_768,
+    });
+    // The numbers of the membership lists.
+    let reply = |seq, ring_id, vote| Message::NodeListReply {
+        seq,
+        list_type: ListType::Membership,
+        ring_id,
+        vote,
+    };
+    let (both, alone) = (RingId::new(1, 4), RingId::new(1, 8));
+    let answers = [
+        init_reply,
+        reply(5, both, Vote::Ack),
+        reply(7, alone, Vote::NoChange),
+    ];
+    let mut bytes = preinit_reply(Some(1), TlsSupport::Unsupported);
+    for answer in answers {
+        bytes.extend(answer.encode());
+    }
+    let mut node = join(scripted(bytes).await, None, settings(1, &[1, 2], 4)).await;
+    assert_eq!(node.vote().await.unwrap(), Verdict::Ack);
+    node.see(alone, &[NodeId(1)]).await.unwrap();
+    let nothing_came = node.vote().await.unwrap_err();
+    assert!(matches!(nothing_came, ClientError::Closed));
 }
 
 #[tokio::test]

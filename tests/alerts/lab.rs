@@ -1,6 +1,6 @@
 //! An arbiter in this process that tells of alerts, and nodes that talk to it.
 
-use qarbiter::client::{Connection, Node, NodeSettings};
+use qarbiter::client::{Connection, Node, NodeSettings, votes};
 use qarbiter::config::Settings;
 use qarbiter::engine::Verdict;
 use qarbiter::http::{HttpAddress, HttpSettings, Sidecar};
@@ -143,10 +143,7 @@ impl Arbiter {
             let id = node.id();
             self.run(node.see(RingId::new(id.0, ring), &[id])).unwrap();
         }
-        let [one, two] = nodes;
-        // Who loses must confirm before the other can win.
-        self.vote(two);
-        [self.vote(one), self.vote(two)]
+        self.votes(nodes)
     }
 
     /// Both nodes see each other again.
@@ -155,9 +152,14 @@ impl Arbiter {
             let both = [NodeId(1), NodeId(2)];
             self.run(node.see(RingId::new(1, ring), &both)).unwrap();
         }
-        for node in nodes.iter_mut() {
-            assert_eq!(self.vote(node), Verdict::Ack);
-        }
+        assert_eq!(self.votes(nodes), [Verdict::Ack; 2]);
+    }
+
+    pub(crate) fn votes(&self, [one, two]: &mut [Node; 2]) -> [Verdict; 2] {
+        self.run(async { tokio::time::timeout(PATIENCE, votes(one, two)).await })
+            .expect("votes in time")
+            .unwrap()
+            .into()
     }
 
     pub(crate) fn vote(&self, node: &mut Node) -> Verdict {

@@ -1,6 +1,6 @@
 //! An arbiter in this process, nodes that talk to it, and a plain HTTP client.
 
-use qarbiter::client::{Connection, Node, NodeSettings};
+use qarbiter::client::{Connection, Node, NodeSettings, votes};
 use qarbiter::config::Settings;
 use qarbiter::engine::Verdict;
 use qarbiter::http::{HttpAddress, HttpSettings, Sidecar};
@@ -178,11 +178,7 @@ impl Arbiter {
             let id = node.id();
             self.run(node.see(RingId::new(id.0, ring), &[id])).unwrap();
         }
-        // Who loses must confirm before the other can win.
-        let loser = nodes.iter_mut().max_by_key(|node| node.id()).unwrap();
-        self.vote(loser);
-        let [one, two] = nodes;
-        [self.vote(one), self.vote(two)]
+        self.votes(nodes)
     }
 
     /// Waits until node 1 has the vote alone in a split cluster, and returns its state.
@@ -192,6 +188,13 @@ impl Arbiter {
                 && state["partitions"].as_array().unwrap().len() == 2
                 && state["nodes"][1]["verdict"] == "nack"
         })
+    }
+
+    pub(crate) fn votes(&self, [one, two]: &mut [Node; 2]) -> [Verdict; 2] {
+        self.run(async { tokio::time::timeout(PATIENCE, votes(one, two)).await })
+            .expect("votes in time")
+            .unwrap()
+            .into()
     }
 
     pub(crate) fn vote(&self, node: &mut Node) -> Verdict {

@@ -83,19 +83,11 @@ fn one_token_for_everything_is_refused() {
 fn a_lost_holder_can_be_released() {
     let dir = tempfile::tempdir().unwrap();
     let arbiter = Arbiter::with(|http| http.admin_token = token_file(&dir, ADMIN));
-    let [mut one, two] = arbiter.pair(b"a");
+    let mut nodes = arbiter.pair(b"a");
     // Node 1, which has the vote alone, loses its connection; node 2 has to wait.
-    arbiter
-        .run(one.see(qarbiter::wire::RingId::new(1, 8), &[one.id()]))
-        .unwrap();
-    let mut two = two;
-    arbiter
-        .run(two.see(qarbiter::wire::RingId::new(2, 8), &[two.id()]))
-        .unwrap();
-    arbiter.vote(&mut two);
-    assert_eq!(arbiter.vote(&mut one), Verdict::Ack);
-    // Its former ACK may still have been meant; this one is for itself alone.
+    arbiter.split(&mut nodes, 8);
     arbiter.settled("a");
+    let [one, mut two] = nodes;
     lose(&arbiter, one);
     arbiter
         .run(two.see(qarbiter::wire::RingId::new(2, 12), &[two.id()]))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use qarbiter::client::Node;
+use qarbiter::client::{Node, votes};
 
 use crate::lab::{Lab, Running};
 use crate::nodes::{Cluster, ids, in_time, ring};
@@ -148,15 +148,10 @@ async fn time_of_change(nodes: &mut [Node], seq: u64) -> Duration {
         in_time(one.see(ring(1, seq), &ids(&[1, 2]))).await.unwrap();
         in_time(two.see(ring(1, seq), &ids(&[1, 2]))).await.unwrap();
     }
-    let (first, second) = in_time(async { tokio::join!(one.vote(), two.vote()) }).await;
+    let told = in_time(votes(one, two)).await.unwrap();
     let time = start.elapsed();
     let split = seq % 2 == 0;
-    let verdicts = (first.unwrap(), second.unwrap());
     use qarbiter::engine::Verdict::{Ack, Nack};
-    assert_eq!(
-        verdicts,
-        (Ack, if split { Nack } else { Ack }),
-        "change {seq}"
-    );
+    assert_eq!(told, (Ack, if split { Nack } else { Ack }), "change {seq}");
     time
 }
