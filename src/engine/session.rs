@@ -1,18 +1,18 @@
 //! One connection: which message is acceptable when, and what each becomes
 //! (protocol spec, sections 4.3, 5 and 6.3).
 
-use super::client::Peer;
-use super::cluster::{Cluster, Joining};
+use super::cluster::Cluster;
 use super::lease::LeaveCause;
 use super::policy::SessionPolicy;
 use super::time::Time;
 use super::{Action, CloseReason, ConnId, Event};
 use crate::wire::{
-    Algorithm, ClusterName, ErrorCode, Frame, InitReply, ListType, Message, MessageType, NodeId,
-    Options, Skipped, TlsSupport,
+    ClusterName, ErrorCode, Frame, ListType, Message, MessageType, NodeId, Options, Skipped,
 };
 use std::sync::Arc;
 use std::time::Duration;
+
+mod introduction;
 
 /// What the session may know of TLS.
 #[derive(Clone, Copy)]
@@ -157,21 +157,6 @@ impl Session {
         self.joined.is_some() || (is_init && self.passes_gate(tls))
     }
 
-    /// What [`Session::gate`] is going to say.
-    fn passes_gate(&self, tls: &TlsView<'_>) -> bool {
-        match tls {
-            TlsView::Clear => self.policy.tls != TlsSupport::Required,
-            TlsView::Active(authorise) => {
-                !self.policy.client_cert_required
-                    || self.verified
-                    || self
-                        .cluster
-                        .as_ref()
-                        .is_some_and(|name| authorise(name).is_ok())
-            }
-        }
-    }
-
     /// A frame arrived. `cluster` is the cluster that PREINIT named, which may still be empty; it
     /// may be `None` if [`Session::needs_cluster`] says so.
     pub fn handle(
@@ -249,198 +234,6 @@ impl Session {
             ),
         };
         self.error(None, code, why, out);
-    }
-
-    fn preinit(&mut self, options: Options, out: &mut Vec<Action>) -> Result<(), Refusal> {
-        let Some(name) = options.cluster_name else {
-            return Err(missing(MessageType::Preinit, "cluster name"));
-        };
-        // One certificate check opens one cluster (D2, D3).
-        if self.joined.is_some() || self.verified {
-            return refuse(
-                ErrorCode::UnexpectedMessage,
-                "Preinit after the cluster was settled",
-            );
-        }
-        self.cluster = Some(ClusterName::new(&name));
-        let reply = Message::PreinitReply {
-            seq: options.seq,
-            tls: self.policy.tls,
-            client_cert_required: self.policy.client_cert_required,
-        };
-        self.send(reply, out);
-        Ok(())
-    }
-
-    fn start_tls(&mut self, tls: &TlsView<'_>, out: &mut Vec<Action>) -> Result<(), Refusal> {
-        if self.cluster.is_none() {
-            return refuse(ErrorCode::PreinitRequired, "StartTLS before Preinit");
-        }
-        if self.policy.tls == TlsSupport::Unsupported {
-            self.close(CloseReason::TlsIsOff, out);
-            return Ok(());
-        }
-        if self.tls_started || tls.is_active() {
-            return refuse(ErrorCode::UnexpectedMessage, "StartTLS inside TLS");
-        }
-        self.tls_started = true;
-        out.push(Action::StartTls { conn: self.conn });
-        Ok(())
-    }
-
-    /// The TLS gate (section 6.3). `Ok(false)` means that the connection is being closed.
-    fn gate(&mut self, tls: &TlsView<'_>, out: &mut Vec<Action>) -> Result<bool, Refusal> {
-        match tls {
-            TlsView::Clear if self.policy.tls == TlsSupport::Required => refuse(
-                ErrorCode::TlsRequired,
-                "the client wants clear text, but TLS is required (setting -s; \
-                 the node's setting is quorum.device.net.tls)",
-            ),
-            TlsView::Clear => Ok(true),
-            TlsView::Active(authorise) => {
-                if self.policy.client_cert_required && !self.verified {
-                    let verdict = match &self.cluster {
-                        Some(cluster) => authorise(cluster),
-                        None => Err("no cluster was named".to_owned()),
-                    };
-                    if let Err(why) = verdict {
-                        let code = ErrorCode::NoError;
-                        out.push(Action::Event(Event::Refused {
-                            conn: self.conn,
-                            code,
-                            why,
-                        }));
-                        self.close(CloseReason::NotAuthorised, out);
-                        return Ok(false);
-                    }
-                    self.verified = true;
-                }
-                Ok(true)
-            }
-        }
-    }
-
-    fn init(
-        &mut self,
-        now: Time,
-        options: &Options,
-        tls: &TlsView<'_>,
-        cluster: Option<&mut Cluster>,
-        out: &mut Vec<Action>,
-    ) {
-        let result = self
-            .checked_init(options, tls)
-            .and_then(|joining| match cluster {
-                Some(cluster) => self.join(now, joining, cluster, out),
-                None => refuse(ErrorCode::PreinitRequired, "Init before Preinit"),
-            });
-        let code = match result {
-            Ok(()) => ErrorCode::NoError,
-            Err(Refusal { code, why }) => {
-                out.push(Action::Event(Event::Refused {
-                    conn: self.conn,
-                    code,
-                    why,
-                }));
-                code
-            }
-        };
-        let reply = Message::InitReply(InitReply {
-            code,
-            list_messages: options.supported_messages.is_some(),
-            list_options: options.supported_options.is_some(),
-            seq: options.seq,
-            max_request_size: self.policy.max_receive,
-            max_reply_size: self.policy.max_send,
-        });
-        self.send(reply, out);
-    }
-
-    /// The checks of section 5.3 in their order; the first problem is the answer (D9).
-    fn checked_init(&self, options: &Options, tls: &TlsView<'_>) -> Result<Joining, Refusal> {
-        let need = |what: &str| missing(MessageType::Init, what);
-        if self.cluster.is_none() {
-            return refuse(ErrorCode::PreinitRequired, "Init before Preinit");
-        }
-        let node = options
-            .node_id
-            .filter(|node| node.0 != 0)
-            .ok_or_else(|| need("node id set"))?;
-        let ring = options.ring_id.ok_or_else(|| need("ring id set"))?;
-        let heartbeat_ms = options
-            .heartbeat_ms
-            .ok_or_else(|| need("heartbeat interval set"))?;
-        self.check_heartbeat(heartbeat_ms)?;
-        let tie_breaker = options.tie_breaker.ok_or_else(|| need("tie-breaker set"))?;
-        let number = options
-            .algorithm
-            .ok_or_else(|| need("decision algorithm"))?;
-        let Some(algorithm) = Algorithm::from_wire(number) else {
-            return refuse(
-                ErrorCode::UnsupportedDecisionAlgorithm,
-                format!("Client requested unsupported decision algorithm {number}"),
-            );
-        };
-        if self.joined.is_some() {
-            return refuse(ErrorCode::DuplicateNodeId, "second Init on one connection");
-        }
-        Ok(Joining {
-            conn: self.conn,
-            node,
-            peer: Peer {
-                address: self.address.clone(),
-                tls: tls.is_active(),
-                verified: self.verified,
-            },
-            heartbeat_ms,
-            algorithm,
-            tie_breaker,
-            ring,
-            keep_active: self.policy.keep_active,
-        })
-    }
-
-    fn join(
-        &mut self,
-        now: Time,
-        joining: Joining,
-        cluster: &mut Cluster,
-        out: &mut Vec<Action>,
-    ) -> Result<(), Refusal> {
-        let joined = Joined {
-            node: joining.node,
-            heartbeat_ms: joining.heartbeat_ms,
-            in_clear: !joining.peer.tls,
-        };
-        let peer = joining.peer.clone();
-        let node = joining.node;
-        if let Err(code) = cluster.join(now, joining, out) {
-            return refuse(
-                code,
-                format!("node {node} of cluster {:?}: {code}", cluster.name()),
-            );
-        }
-        if !peer.tls && self.policy.tls != TlsSupport::Unsupported {
-            let cluster = cluster.name().clone();
-            out.push(Action::Event(Event::ClearText {
-                cluster,
-                node,
-                peer,
-            }));
-        }
-        self.joined = Some(joined);
-        Ok(())
-    }
-
-    fn check_heartbeat(&self, heartbeat_ms: u32) -> Result<(), Refusal> {
-        let bounds = self.policy.heartbeat_min_ms..=self.policy.heartbeat_max_ms;
-        if !bounds.contains(&heartbeat_ms) || self.policy.dpd_interval(heartbeat_ms).is_err() {
-            return refuse(
-                ErrorCode::InvalidHeartbeatInterval,
-                format!("Client requested invalid heartbeat interval {heartbeat_ms}"),
-            );
-        }
-        Ok(())
     }
 
     /// Messages that need a successful INIT.
@@ -580,6 +373,17 @@ impl Session {
             },
             out,
         );
+        Ok(())
+    }
+
+    fn check_heartbeat(&self, heartbeat_ms: u32) -> Result<(), Refusal> {
+        let bounds = self.policy.heartbeat_min_ms..=self.policy.heartbeat_max_ms;
+        if !bounds.contains(&heartbeat_ms) || self.policy.dpd_interval(heartbeat_ms).is_err() {
+            return refuse(
+                ErrorCode::InvalidHeartbeatInterval,
+                format!("Client requested invalid heartbeat interval {heartbeat_ms}"),
+            );
+        }
         Ok(())
     }
 

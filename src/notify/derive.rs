@@ -16,14 +16,13 @@ use super::alert::{Alert, Fact, Kind, Severity, Status};
 use super::budget::Outbox;
 use super::former::{Former, FormerNode};
 use super::view::View;
+use pace::Pace;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
+use vote::Vote;
 
-/// How long it is remembered that a state was told.
-const MEMORY: Duration = Duration::from_secs(15 * 60);
-
-/// The longest that a state must last before it is told.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+mod pace;
+mod vote;
 
 /// A cluster without nodes is forgotten after this.
 pub(super) const FORGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -91,14 +90,6 @@ struct Node {
     how: Option<String>,
 }
 
-/// Who has the vote.
-#[derive(Debug, Default)]
-struct Vote {
-    told: Vec<u32>,
-    now: Vec<u32>,
-    pace: Pace,
-}
-
 type States = BTreeMap<String, State>;
 
 /// Something that is so or is not.
@@ -111,46 +102,6 @@ struct State {
     /// As it was told, if it was.
     told: Option<Severity>,
     pace: Pace,
-}
-
-/// When something may be told.
-#[derive(Debug, Default)]
-struct Pace {
-    /// When it changed last.
-    changed: Duration,
-    /// When it was told last.
-    told: Duration,
-    /// How often it was told of late.
-    times: u32,
-}
-
-impl Pace {
-    /// How long a change must have lasted.
-    fn needed(&self, settle: Duration, is_end: bool) -> Duration {
-        let doublings = self.times.saturating_sub(u32::from(is_end));
-        let base = match doublings {
-            0 => return settle,
-            _ => settle.max(Duration::from_millis(100)),
-        };
-        base.saturating_mul(1 << doublings.min(16))
-            .min(LONGEST.max(settle))
-    }
-
-    fn is_due(&mut self, rules: Rules, is_end: bool, now: Now) -> bool {
-        if self.is_forgotten(now) {
-            self.times = 0;
-        }
-        now.up.saturating_sub(self.changed) >= self.needed(rules.settle, is_end)
-    }
-
-    fn is_forgotten(&self, now: Now) -> bool {
-        now.up.saturating_sub(self.told) > MEMORY
-    }
-
-    fn tell(&mut self, now: Now, is_end: bool) {
-        self.told = now.up;
-        self.times += u32::from(!is_end);
-    }
 }
 
 impl Deriver {
@@ -478,57 +429,6 @@ fn ended(fact: &Fact, view: &View, nodes: &BTreeMap<u32, Node>) -> String {
         Kind::VoteWithheld => format!("{name}: the vote is no longer withheld; {}", view.sentence),
         Kind::OddCluster => format!("{name}: the number of nodes is no longer odd"),
         _ => format!("{name}: over"),
-    }
-}
-
-impl Vote {
-    fn look(&mut self, view: &View, rules: Rules, now: Now, out: &mut Outbox) {
-        if view.holders != self.now {
-            self.now.clone_from(&view.holders);
-            self.pace.changed = now.up;
-        }
-        let mut all = view.connected.iter().chain(&view.absent);
-        let is_whole = all.all(|node| self.now.contains(node));
-        if !self.is_restless() || !self.pace.is_due(rules, false, now) {
-            return;
-        }
-        let is_first = self.told.is_empty();
-        let is_moved = !is_first && !self.now.iter().any(|node| self.told.contains(node));
-        let kind = if is_moved {
-            Kind::VoteMoved
-        } else {
-            Kind::VoteGranted
-        };
-        self.told.clone_from(&self.now);
-        // After a start this is so everywhere.
-        if is_first && is_whole && now.up < rules.grace {
-            return;
-        }
-        self.pace.tell(now, false);
-        let severity = if is_whole {
-            Severity::Info
-        } else {
-            Severity::Warning
-        };
-        let nodes = match self.now.as_slice() {
-            [one] => format!("node {one} has"),
-            several => format!("nodes {} have", list(several)),
-        };
-        let why = view.reason.as_deref().map(|why| format!(": {why}"));
-        let message = format!(
-            "{}: {nodes} the vote{}",
-            view.cluster,
-            why.unwrap_or_default()
-        );
-        let mut fact = Fact::of_cluster(kind, severity, &view.cluster, message);
-        fact.key = format!("vote/{}", view.cluster);
-        fact.nodes.clone_from(&self.now);
-        fact.reason.clone_from(&view.reason);
-        out.event(fact, now);
-    }
-
-    fn is_restless(&self) -> bool {
-        !self.now.is_empty() && self.now != self.told
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a client may reach before it is let in.
 
 use super::*;
-use crate::wire::{DEFAULT_MESSAGE_SIZE, FrameDecoder, Init, RingId, TieBreaker};
+use crate::wire::{
+    Algorithm, DEFAULT_MESSAGE_SIZE, FrameDecoder, Init, RingId, TieBreaker, TlsSupport,
+};
 
 fn frame(message: &Message) -> Frame {
     let bytes = message.encode();
