@@ -1,4 +1,4 @@
-//! The messages, and what each carries (section 5). [`super::encode`] turns them into bytes.
+//! The messages, and what each carries (section 5). [`Message::encode`] turns them into bytes.
 
 use super::options::NodeInfo;
 use super::types::{

@@ -1,8 +1,9 @@
 //! The QNetd wire protocol: bytes to messages and back, and nothing else.
 //!
 //! [`frame`] cuts a byte stream into messages, [`options`] decodes the body of one message,
-//! [`message`] has the messages, and [`encode`] the bytes of one. Nothing in here performs I/O, decides anything or keeps
-//! state beyond a partly received message. Section numbers refer to the protocol specification.
+//! [`message`] has the messages, and [`Message::encode`] builds the bytes of one. Nothing in here
+//! performs I/O, decides anything or keeps state beyond a partly received message. Section numbers
+//! refer to the protocol specification.
 
 mod encode;
 pub mod frame;
