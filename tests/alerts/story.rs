@@ -170,15 +170,15 @@ fn many_clusters_at_once_are_few_requests() {
         std::thread::sleep(SETTLE);
     }
     drop(nodes);
-    receiver.wait_for("node_lost", "firing");
-    std::thread::sleep(SETTLE * 10);
+    // Whom a slow machine loses after the first sum is in the next one, a minute later.
+    let is_whole = |alert: &Value| alert["key"] == "node_lost/several" && alert["count"] == 180;
+    let begin = std::time::Instant::now();
+    while !receiver.alerts().iter().any(is_whole) {
+        assert!(begin.elapsed().as_secs() < 90, "{:?}", receiver.said());
+        std::thread::sleep(SETTLE);
+    }
     let alerts = receiver.alerts();
     assert!(alerts.len() < 100, "{} alerts for 200 nodes", alerts.len());
-    let sum = alerts
-        .iter()
-        .find(|alert| alert["key"] == "node_lost/several")
-        .unwrap();
-    assert_eq!(sum["count"], 180, "{sum}");
     assert!(
         receiver.all().len() < 60,
         "{} requests",
