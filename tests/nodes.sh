@@ -199,7 +199,9 @@ join_by_hand() {
     done
 }
 
-both_have_the_vote() { votes 1 Yes 3 && votes 2 Yes 3; }
+both_have_the_vote() {
+    members_are 1 "1 2" && members_are 2 "1 2" && votes 1 Yes 3 && votes 2 Yes 3
+}
 
 # Begins to note ten times a second what both nodes say of their quorum, until nodes_down.
 watch_quorum() {

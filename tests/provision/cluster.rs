@@ -1,6 +1,6 @@
 //! Real corosync and corosync-qdevice on a machine.
 
-use crate::machine::{DB, Machine, NODE_DB, until};
+use crate::machine::{DB, Machine, NODE_DB, until, until_said};
 
 /// Quorum's device section as `pvecm` writes it.
 pub(crate) fn device(arbiter: &str, algorithm: &str) -> String {
@@ -46,26 +46,48 @@ pub(crate) fn boot(nodes: &[&Machine]) {
     }
 }
 
-/// The votes that a node counts, the device's among them.
-pub(crate) fn total_votes(node: &Machine) -> Option<usize> {
-    let output = node.output(&["corosync-quorumtool", "-s"]).stdout;
-    let text = String::from_utf8_lossy(&output).into_owned();
-    let line = text.lines().find(|line| line.starts_with("Total votes:"))?;
-    line.split_whitespace().last()?.parse().ok()
+/// What a node says of its quorum, and whether it is quorate.
+///
+/// `corosync-quorumtool` puts its answer together from several questions to corosync: while the membership changes they
+/// can be of two moments. So whatever is asked of an answer belongs into one wait.
+fn quorum(node: &Machine) -> (String, bool) {
+    let output = node.output(&["corosync-quorumtool", "-s"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (text, output.status.success())
 }
 
-/// Waits until every node counts the device's vote, and checks that the node's own tools say so.
+fn number(text: &str, name: &str) -> Option<usize> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.trim().parse().ok())?
+    })
+}
+
+/// The votes that a node counts, the device's among them.
+pub(crate) fn total_votes(node: &Machine) -> Option<usize> {
+    number(&quorum(node).0, "Total votes")
+}
+
+/// Waits until every node sees all others, is quorate and counts the device's vote, and its own tools say so.
 pub(crate) fn wait_for_device(nodes: &[&Machine]) {
     for node in nodes {
-        until("the device's vote is counted", || {
-            total_votes(node) == Some(nodes.len() + 1)
+        let said = || {
+            let (quorum, quorate) = quorum(node);
+            // What the others' devices do is known some time later.
+            let own = quorum.lines().find(|line| line.ends_with("(local)"));
+            let right = quorate
+                && number(&quorum, "Nodes") == Some(nodes.len())
+                && number(&quorum, "Total votes") == Some(nodes.len() + 1)
+                && own.is_some_and(|line| line.contains(" A,V,"));
+            if right { Ok(()) } else { Err(quorum) }
+        };
+        until_said("the device's vote is counted", said);
+        until_said("the device is connected", || {
+            let output = node.output(&["corosync-qdevice-tool", "-s"]);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let right = output.status.success() && text.contains("State:\t\t\tConnected");
+            if right { Ok(()) } else { Err(text) }
         });
-        let quorum = node.run(&["corosync-quorumtool", "-s"]);
-        // What the others' devices do is known some time later.
-        let own = quorum.lines().find(|line| line.ends_with("(local)"));
-        assert!(own.is_some_and(|line| line.contains(" A,V,")), "{quorum}");
-        let device = node.run(&["corosync-qdevice-tool", "-s"]);
-        assert!(device.contains("State:\t\t\tConnected"), "{device}");
     }
 }
 

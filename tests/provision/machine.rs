@@ -281,9 +281,23 @@ impl Outcome {
 
 /// Waits until something is so.
 pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+    until_said(what, || {
+        if condition() {
+            Ok(())
+        } else {
+            Err(String::new())
+        }
+    });
+}
+
+/// As [`until`]; an error is what was seen instead, and shown when the patience is at its end.
+pub(crate) fn until_said(what: &str, condition: impl Fn() -> Result<(), String>) {
     let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < PATIENCE, "it does not happen: {what}");
+    while let Err(seen) = condition() {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "it does not happen: {what}\n{seen}"
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
