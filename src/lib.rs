@@ -18,6 +18,7 @@ pub mod ipc;
 pub mod journal;
 pub mod net;
 pub mod notify;
+mod ownership;
 pub mod pki;
 pub mod proto;
 pub mod telemetry;

@@ -3,12 +3,12 @@
 //! It is what the arbiter can know: what the connected nodes report, and the arithmetic of the
 //! votes. A node that has lost the arbiter and the other nodes may be dead or alive.
 
-use super::warning::{no_quorum_although, without_quorum};
+use super::warning::{TO_REPORT_QUORUM, no_quorum_although, without_quorum};
 use super::words::{because, list, nobody, nodes, number, release, seconds, verb};
 use crate::engine::explain::{Decision, Lost, Rule, Waiting};
 use crate::engine::policy::LostHolder;
 use crate::engine::quorum::Arithmetic;
-use crate::engine::snapshot::{ClusterSnapshot, PartitionSnapshot};
+use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot, PartitionSnapshot};
 use crate::wire::{Algorithm, NodeId};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -191,6 +191,13 @@ fn without_arithmetic(cluster: &ClusterSnapshot) -> (Level, String) {
     }
 }
 
+/// Whether a side may have quorum though no arithmetic says so: a node keeps its quorum while it forms a membership and
+/// asks for the vote, and says whether it still has it when that has come to an end.
+fn nodes_may_run(cluster: &ClusterSnapshot) -> bool {
+    let silent = |client: &ClientSnapshot| client.quorate != Some(false);
+    cluster.decided_ago < TO_REPORT_QUORUM && cluster.clients.iter().any(silent)
+}
+
 /// A decision that can't be taken or carried out yet.
 fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> {
     let level = if runs {
@@ -209,19 +216,25 @@ fn in_between(cluster: &ClusterSnapshot, runs: bool) -> Option<(Level, String)> 
     } else {
         ", and no side has quorum meanwhile"
     };
+    let unknown = !runs && nodes_may_run(cluster);
+    let (before_all_said, nobody_runs) = if unknown {
+        (Level::Degraded, "")
+    } else {
+        (level, nobody_runs)
+    };
     let winner = winner
         .as_ref()
         .map_or(&[][..], |partition| &partition.nodes);
     Some(match waiting.as_ref()? {
         Waiting::ConfigDiffers { a, b } => (
-            level,
+            before_all_said,
             format!(
-                "nodes {a} and {b} have different node lists; nothing is decided until they \
-                 agree{nobody_runs}"
+                "nodes {a} and {b} do not report the same node list; nothing is decided until they \
+                 do{nobody_runs}"
             ),
         ),
         Waiting::MembershipDiffers { a, b } => (
-            level,
+            before_all_said,
             format!(
                 "the membership is changing: nodes {a} and {b} do not report the same \
                  yet{nobody_runs}"

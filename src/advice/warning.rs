@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long a node that was given the vote may go on reporting that it has no quorum. A sound one
 /// casts the vote at once and reports what comes of it (protocol spec, section 5.7).
-const TO_REPORT_QUORUM: Duration = Duration::from_secs(10);
+pub(super) const TO_REPORT_QUORUM: Duration = Duration::from_secs(10);
 
 /// Something that an operator should know and can mend.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
 use crate::notify::{self, Notifier};
+use crate::ownership::give;
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
 use crate::telemetry::history::Store;
@@ -313,6 +314,9 @@ fn take_lock(path: &Path) -> Result<File, StartError> {
         }
         Err(error) => return Err(failed(error.into())),
     }
+    let of_dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let of_dir = std::fs::metadata(of_dir.unwrap_or(Path::new("."))).map_err(failed)?;
+    give(&file, &of_dir).map_err(failed)?;
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)

@@ -227,7 +227,7 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConfigDiffers { a, b } => {
-                write!(f, "nodes {a} and {b} have different configured node lists")
+                write!(f, "nodes {a} and {b} do not report the same node list yet")
             }
             Self::MembershipDiffers { a, b } => {
                 write!(f, "nodes {a} and {b} do not report the same membership yet")

@@ -4,6 +4,7 @@ use super::record::{decode, encode, grant_entry, grant_of};
 use super::system::{System, uptime};
 use super::{JournalError, Order, Restored};
 use crate::engine::Grant;
+use crate::ownership::give;
 use crate::proto::v1::journal_entry::Entry;
 use crate::proto::v1::{JournalEnd, JournalStart};
 use crate::wire::ClusterName;
@@ -80,6 +81,8 @@ impl Log {
             .open(&lock_path)
             .or_else(|_| File::open(&lock_path));
         if let Ok(lock) = &lock {
+            let of_dir = fs::metadata(dir).map_err(|error| failed(dir, error))?;
+            give(lock, &of_dir).map_err(|error| failed(&lock_path, error))?;
             match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::InUse(path)),
@@ -222,6 +225,7 @@ impl Log {
         let dir = File::open(&self.dir)?;
         let mut file = private().create(true).truncate(true).open(&temporary)?;
         file.write_all(&bytes)?;
+        give(&file, &dir.metadata()?)?;
         file.sync_all()?;
         fs::rename(&temporary, self.path())?;
         self.file = Some(Arc::new(file));

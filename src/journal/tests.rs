@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::Partition;
 use crate::wire::{Algorithm, NodeId, RingId};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
@@ -210,6 +211,19 @@ fn the_file_stays_short() {
     }
     drop(journal);
     assert_eq!(read(dir.path(), &here).grants, [grant("x", 20_000)]);
+}
+
+#[test]
+fn what_root_writes_belongs_to_the_daemons_user() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("data");
+    fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::chown(&dir, Some(12_345), Some(12_346)).unwrap();
+    drop(write(&dir, &system("a", 500), &[grant("alpha", 1)]));
+    for path in [file(&dir), dir.join("grants-1.journal.lock")] {
+        let metadata = fs::metadata(path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (12_345, 12_346));
+    }
 }
 
 #[test]

@@ -317,7 +317,7 @@ fn changes_that_are_under_way() {
         (
             waits(both(), differs),
             Degraded,
-            "nodes 1 and 2 have different node lists; nothing is decided until they agree",
+            "nodes 1 and 2 do not report the same node list; nothing is decided until they do",
         ),
         (
             waits(both(), changing),
@@ -342,7 +342,8 @@ fn changes_that_are_under_way() {
     ]);
 }
 
-/// What two nodes do not agree on may keep everybody from running.
+/// What two nodes do not agree on may keep everybody from running. It is said when the nodes report it, or have had the
+/// time to.
 #[test]
 fn nothing_runs_while_nodes_do_not_agree() {
     let halves = with(with(cluster(2, FF), &[1], &[(1, None)]), &[2], &[(2, None)]);
@@ -352,20 +353,28 @@ fn nothing_runs_while_nodes_do_not_agree() {
     let silent = with(cluster(3, LMS), &[1, 2, 3], &[(3, ACK)]);
     let silent = with(earlier(silent, &[3]), &[1, 2], &[(1, None), (2, None)]);
     let changing = Waiting::MembershipDiffers { a, b: NodeId(3) };
-    check(vec![
-        (
-            waits(halves, differs),
-            Level::Critical,
-            "nodes 1 and 2 have different node lists; nothing is decided until they agree, and no \
-             side has quorum meanwhile",
-        ),
-        (
-            waits(silent, changing),
-            Level::Critical,
-            "the membership is changing: nodes 1 and 3 do not report the same yet, and no side has \
-             quorum meanwhile",
-        ),
-    ]);
+    let lists = "nodes 1 and 2 do not report the same node list; nothing is decided until they do";
+    let memberships = "the membership is changing: nodes 1 and 3 do not report the same yet";
+    for (cluster, waiting, sentence) in [(halves, differs, lists), (silent, changing, memberships)]
+    {
+        let nobody = format!("{sentence}, and no side has quorum meanwhile");
+        let begun = waits(cluster, waiting);
+        let mut reported = begun.clone();
+        for client in &mut reported.clients {
+            client.quorate = Some(false);
+            client.quorate_for = std::time::Duration::ZERO;
+        }
+        let mut one_did_not = reported.clone();
+        one_did_not.clients[0].quorate = None;
+        let mut later = begun.clone();
+        later.decided_ago = std::time::Duration::from_secs(10);
+        check(vec![
+            (begun, Level::Degraded, sentence),
+            (reported, Level::Critical, &nobody),
+            (one_did_not, Level::Degraded, sentence),
+            (later, Level::Critical, &nobody),
+        ]);
+    }
 }
 
 /// A node that died silently is counted with no side, whatever it had reported.

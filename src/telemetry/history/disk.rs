@@ -6,13 +6,14 @@
 
 use super::entry::Entry;
 use super::segment::{self, Found, MAGIC};
+use crate::ownership::give;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -314,15 +315,6 @@ fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o750).create(path)?;
     let above = path.parent().unwrap_or(Path::new("."));
     give(open(path)?, &std::fs::metadata(above)?)
-}
-
-/// Root may run the arbiter on a directory that belongs to the daemon's user, who must be able to
-/// go on with it.
-fn give(file: impl std::os::fd::AsFd, like: &Metadata) -> io::Result<()> {
-    if rustix::process::geteuid().is_root() && (like.uid(), like.gid()) != (0, 0) {
-        fchown(file, Some(like.uid()), Some(like.gid()))?;
-    }
-    Ok(())
 }
 
 fn open(path: &Path) -> io::Result<OwnedFd> {

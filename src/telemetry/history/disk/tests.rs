@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::ClusterName;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 fn entry(number: u64, cluster: &str, bytes: usize) -> Entry {
