@@ -37,7 +37,9 @@ pub struct WhatIf {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WhatIfError {
     /// Its nodes have not reported enough yet.
-    #[error("its nodes have not reported yet which nodes are configured; try again in a moment")]
+    #[error(
+        "its nodes have not reported yet which nodes are configured, or none is connected; see `qarbiter status`"
+    )]
     NotReported,
     /// The status has a setting that this program does not know.
     #[error(

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use super::{complain, secret};
 use crate::config::{PASSPHRASE_VARIABLE, settings_of};
-use crate::pki::Access;
-use crate::pki::bundle::{Bundle, SERIAL_MARGIN};
+use crate::pki::bundle::{Bundle, BundleError, SERIAL_MARGIN};
+use crate::pki::{Access, StoreError};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -61,7 +61,8 @@ struct Place {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// File with the passphrase in one line, - for the standard input; the environment variable
-    /// QARBITER_PASSPHRASE counts too. Without both, export makes one and shows it
+    /// QARBITER_PASSPHRASE counts too. Without both, an export makes one and shows it, and an import
+    /// is refused
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// The configuration file, which is exported along if it exists, and which an import does not
@@ -167,7 +168,17 @@ fn import(place: &Place, file: &Path) -> Result<(), Failure> {
         .map_err(named)?;
     let state_dir = place.state_dir()?;
     let bundle = Bundle::open(&sealed, &passphrase)?;
-    let imported = bundle.install(&state_dir, Access::GroupWrite)?;
+    let imported = match bundle.install(&state_dir, Access::GroupWrite) {
+        Err(BundleError::Store(StoreError::AlreadyExists(taken))) => {
+            return Err(format!(
+                "an identity already exists in {0}. If no node has joined it, stop the arbiter, move \
+                 {0} away, import again, and start the arbiter",
+                taken.display()
+            )
+            .into());
+        }
+        done => done?,
+    };
     println!(
         "This machine has the identity that was exported on {}: {} files in {}.\n\
          The next certificate gets a number that is {SERIAL_MARGIN} higher than it would have \

@@ -109,7 +109,7 @@ pub enum TlsError {
     )]
     NothingInCommon(PeerIncompatible),
     /// The peer ended the connection with an alert: it does not accept what we sent.
-    #[error("the peer gave up: it reports that it {0}; its own log says more")]
+    #[error("the peer gave up: it reports that it {0}")]
     PeerAlert(AlertDescription),
     /// A record cannot be decrypted: damaged or forged on the way.
     #[error("a record from the peer cannot be decrypted: it was changed on the way, or forged")]

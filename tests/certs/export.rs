@@ -112,7 +112,8 @@ fn clusters_reconnect_to_the_replacement_and_numbers_go_on() {
 fn an_identity_is_never_overwritten() {
     let world = World::new(Whose::Ours);
     let export = world.export();
-    failed(&world.import(&export), "already exists");
+    failed(&world.import(&export), "already exists in");
+    failed(&world.import(&export), "away, import again");
     let out = export.to_str().unwrap();
     failed(&world.run(&["export", "--out", out]), "File exists");
     assert_eq!(

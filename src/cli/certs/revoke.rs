@@ -136,7 +136,7 @@ impl Revoke {
                     "  number {serial}, valid until {}, {}",
                     known.facts.not_after.date(),
                     known.seen.map_or_else(
-                        || "not seen".to_owned(),
+                        || "not seen, or only in the last hour".to_owned(),
                         |seen| format!("last seen {}", seen.date())
                     )
                 ),
