@@ -144,6 +144,15 @@ pub(crate) fn nobody(rule: &Rule) -> String {
     }
 }
 
+/// A time in words, rounded down.
+pub(crate) fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} minutes", seconds / 60),
+        seconds => format!("{} hours", seconds / 3600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,13 +2,14 @@
 
 use super::{Where, print};
 use crate::advice::Level;
-use crate::advice::words::release_of;
+use crate::advice::words::{release_of, span};
 use crate::engine::explain::Lost;
 use crate::ipc::client::ask;
 use crate::ipc::json::{ClusterStatus, HealthStatus, Status as ArbiterStatus};
 use crate::wire::NodeId;
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Options of `qarbiter status`.
 #[derive(Debug, clap::Args)]
@@ -55,19 +56,31 @@ fn table(status: &ArbiterStatus) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "qarbiter {} on {}, TLS {}{certificates}; connections: {}, clusters: {}{}",
+        "qarbiter {} on {}, TLS {}{certificates}; connections: {}, clusters: {}{}{}",
         status.version,
         status.address,
         status.tls,
         status.connections,
         status.clusters.len(),
-        troubled(status)
+        troubled(status),
+        match status.gone_clusters.len() {
+            0 => String::new(),
+            gone => format!(", without a connected node: {gone}"),
+        }
     );
     for warning in &status.warnings {
         let _ = writeln!(text, "Warning: {warning}");
     }
     for cluster in &status.clusters {
         let _ = cluster_text(&mut text, cluster);
+    }
+    for gone in &status.gone_clusters {
+        let _ = writeln!(
+            text,
+            "\nCluster {}\n  State:     CRITICAL: no node has been connected for {}",
+            gone.name,
+            span(Duration::from_secs(gone.gone_seconds))
+        );
     }
     text
 }

@@ -69,6 +69,11 @@ fn overall(state: &State) -> String {
             clients.len(),
         ),
         (
+            "qarbiter_clusters_gone",
+            "Clusters whose nodes have all left and have not come back for a week at most.",
+            state.shared.gone_clusters().len(),
+        ),
+        (
             "qarbiter_nodes",
             "Nodes that have joined their cluster.",
             clients.iter().sum(),

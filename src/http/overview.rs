@@ -50,6 +50,7 @@ pub(super) struct Look {
     event: u64,
     clusters: Vec<v1::ClusterSummary>,
     counts: v1::LevelCounts,
+    gone: Vec<v1::GoneCluster>,
 }
 
 /// Answers.
@@ -81,6 +82,7 @@ pub(super) async fn overview(
         clusters: found.into_iter().take(most).cloned().collect(),
         counts: Some(look.counts),
         unix_ms: unix_ms(SystemTime::now()),
+        gone: look.gone.clone(),
     })
 }
 
@@ -154,11 +156,17 @@ async fn look_at_all(state: &State) -> Look {
     let counts = counts(&clusters);
     // Among equals, those in which there is something to mend come first, then names count.
     clusters.sort_by_key(|cluster| (urgency(cluster), cluster.warnings == 0));
+    let gone = state.shared.gone_clusters().into_iter();
+    let gone = gone.map(|gone| v1::GoneCluster {
+        name: gone.name.to_string(),
+        gone_ms: u64::try_from(gone.gone_for.as_millis()).unwrap_or(u64::MAX),
+    });
     Look {
         at,
         event,
         clusters,
         counts,
+        gone: gone.collect(),
     }
 }
 

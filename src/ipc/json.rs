@@ -4,6 +4,7 @@ use crate::advice::words::tie_breaker_setting;
 use crate::advice::{health, warnings};
 use crate::engine::quorum::Arithmetic;
 use crate::engine::snapshot::{ClientSnapshot, ClusterSnapshot, PartitionSnapshot};
+use crate::net::gone::GoneCluster;
 use serde::{Deserialize, Serialize};
 
 /// The arbiter.
@@ -24,6 +25,27 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Clusters in the order in which they came.
     pub clusters: Vec<ClusterStatus>,
+    /// Clusters whose nodes have all left, who has left last first.
+    #[serde(default)]
+    pub gone_clusters: Vec<GoneStatus>,
+}
+
+/// A cluster without a connected node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoneStatus {
+    /// Name, printable.
+    pub name: String,
+    /// For how long none has been connected, seconds.
+    pub gone_seconds: u64,
+}
+
+impl From<GoneCluster> for GoneStatus {
+    fn from(gone: GoneCluster) -> Self {
+        Self {
+            name: gone.name.to_string(),
+            gone_seconds: gone.gone_for.as_secs(),
+        }
+    }
 }
 
 /// A cluster.

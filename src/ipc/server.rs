@@ -267,6 +267,7 @@ fn json_status(shared: &Shared) -> Result<Vec<u8>, CommandError> {
             .iter()
             .map(ClusterStatus::from)
             .collect(),
+        gone_clusters: shared.gone_clusters().into_iter().map(Into::into).collect(),
     };
     serde_json::to_vec(&status).map_err(|_| CommandError::Incomplete("Can't get QNetd status"))
 }

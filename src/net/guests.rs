@@ -10,6 +10,7 @@ use crate::pki::revoked::Revoked;
 use crate::pki::seen::{Seen, Sighting, Unwritten};
 use crate::wire::ClusterName;
 use rustls::pki_types::CertificateDer;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -124,6 +125,24 @@ impl Guests {
         ends(all, |serial| revoked.contains(serial.as_bytes()), now)
     }
 
+    /// Clusters that were seen only with certificates that are revoked now, and have no other: they
+    /// are not coming back. Without connected nodes; those of others may be among them.
+    pub fn revoked_clusters(&self) -> HashSet<String> {
+        let mut revoked = HashSet::new();
+        if !self.has_revoked() {
+            return revoked;
+        }
+        let mut good: HashSet<String> = self.cluster_ends().into_iter().map(|(c, _)| c).collect();
+        for facts in self.sightings().into_iter().map(|seen| seen.facts) {
+            match self.is_revoked(facts.serial.as_bytes()) {
+                true => _ = revoked.insert(facts.name),
+                false => _ = good.insert(facts.name),
+            }
+        }
+        revoked.retain(|cluster| !good.contains(cluster));
+        revoked
+    }
+
     /// Certificates that should be renewed, in words.
     pub fn warnings(&self) -> Vec<String> {
         let endings = lock(&self.endings);
@@ -138,5 +157,43 @@ impl Guests {
     /// Replaces them.
     pub fn set_endings(&self, endings: Vec<expiry::Warning>) {
         *lock(&self.endings) = endings;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::ca::Authority;
+    use crate::pki::revoked::{Reason, Revocation};
+    use crate::pki::{KeyKind, Profile};
+
+    #[test]
+    fn a_cluster_is_revoked_when_none_of_its_certificates_is_good() {
+        let now = SystemTime::now();
+        let ca = Authority::generate(KeyKind::P256, 101, now).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let (seen, _) = Seen::load(place.path(), &ca.keyed().certificate, now.into());
+        let guests = Guests::default();
+        guests.set_seen(seen);
+        let see = |serial: u64| {
+            let issued = ca.issue_server(Profile::default(), serial, now).unwrap();
+            guests.note(&issued.certificate);
+        };
+        let revoke = |serials: &[u64]| {
+            let mut list = Revoked::default();
+            let serials: Vec<_> = serials.iter().map(|serial| (*serial).into()).collect();
+            let (at, reason) = (now.into(), Reason::Unspecified);
+            list.add(&serials, Revocation { at, reason });
+            guests.set_revoked(Arc::new(list));
+        };
+        see(200);
+        assert!(guests.revoked_clusters().is_empty());
+        revoke(&[200]);
+        let name = "Qnetd Server".to_owned();
+        assert_eq!(guests.revoked_clusters(), [name.clone()].into());
+        see(201);
+        assert!(guests.revoked_clusters().is_empty());
+        revoke(&[200, 201]);
+        assert_eq!(guests.revoked_clusters(), [name].into());
     }
 }

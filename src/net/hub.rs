@@ -1,5 +1,6 @@
 //! The clusters of a server, each behind a lock of its own.
 
+use super::gone::{GoneCluster, GoneClusters};
 use super::held::{Held, Item, Told, TooMuch};
 use super::outbox::{Closing, Outbox};
 use super::{Clock, lock};
@@ -15,6 +16,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// Locks among which the names of clusters are spread.
@@ -35,6 +37,7 @@ pub struct Hub {
     shards: Vec<Shard>,
     clusters: AtomicUsize,
     created: AtomicU64,
+    gone: GoneClusters,
     observer: Observer,
     records: AtomicU64,
     /// What a restart must not forget; without it everything is forgotten.
@@ -134,6 +137,7 @@ impl Hub {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             clusters: AtomicUsize::new(0),
             created: AtomicU64::new(0),
+            gone: GoneClusters::default(),
             observer: Observer::new(),
             records: AtomicU64::new(0),
             journal: Mutex::new(journal),
@@ -270,6 +274,21 @@ impl Hub {
         keeping.into_iter().flatten().collect()
     }
 
+    /// The clusters that are in none of the other lists because their nodes have left and nothing is
+    /// withheld for them, for a week; who has left last first.
+    pub fn gone(&self) -> Vec<GoneCluster> {
+        let mut gone = self.gone.all();
+        gone.retain(|gone| self.look(&gone.name, |_| ()).is_none());
+        gone
+    }
+
+    /// No node of that cluster had been connected for so long when this process started.
+    pub fn remember_gone(&self, name: &ClusterName, gone_for: Duration) {
+        if self.look(name, Cluster::is_empty) != Some(false) {
+            self.gone.note(name, gone_for);
+        }
+    }
+
     /// Whether a cluster of that name is known.
     pub fn knows(&self, name: &ClusterName) -> bool {
         lock(self.shard(name)).contains_key(name)
@@ -321,8 +340,13 @@ impl Hub {
         let Guarded { cluster, seen, .. } = &mut **guarded;
         self.observer
             .cluster(cluster, seen, &actions, || self.clock.now());
-        if was_empty && !guarded.cluster.is_empty() {
-            guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
+        match (was_empty, guarded.cluster.is_empty()) {
+            (true, false) => {
+                guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
+                self.gone.is_back(guarded.cluster.name());
+            }
+            (false, true) => self.gone.note(guarded.cluster.name(), Duration::ZERO),
+            (true, true) | (false, false) => {}
         }
         let rest = self.deliver(guarded, actions.into_iter().map(Item::from), Outbox::push);
         if guarded.held.is_none() && guarded.cluster.forget_grant() {

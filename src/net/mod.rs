@@ -4,6 +4,7 @@
 //! clusters that one of them could hold on to.
 
 pub mod connection;
+pub mod gone;
 pub mod guests;
 pub mod handshake;
 mod held;

@@ -1,6 +1,7 @@
 //! The vote server: accepts connections until it is told to stop.
 
 use super::connection::Connection;
+use super::gone::GoneCluster;
 use super::guests::Guests;
 use super::handshake::HandshakePool;
 use super::hub::Hub;
@@ -94,6 +95,16 @@ impl Shared {
     /// Connections, with those that have not introduced themselves.
     pub fn connected(&self) -> usize {
         lock(&self.connections).len()
+    }
+
+    /// The clusters that an operator would miss, see [`Hub::gone`]: without those that were revoked.
+    pub fn gone_clusters(&self) -> Vec<GoneCluster> {
+        let mut gone = self.hub.gone();
+        if !gone.is_empty() {
+            let revoked = self.guests.revoked_clusters();
+            gone.retain(|gone| !revoked.contains(&*String::from_utf8_lossy(gone.name.as_bytes())));
+        }
+        gone
     }
 
     /// Why a connection that comes now would be refused, if it would be.

@@ -16,6 +16,7 @@ use super::alert::{Alert, Fact, Kind, Severity, Status};
 use super::budget::Outbox;
 use super::former::{Former, FormerNode};
 use super::view::View;
+use crate::advice::words::span;
 use pace::Pace;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -495,15 +496,6 @@ fn list(nodes: &[u32]) -> String {
     let shown: Vec<String> = nodes.iter().take(16).map(ToString::to_string).collect();
     let more = if nodes.len() > 16 { ",..." } else { "" };
     shown.join(",") + more
-}
-
-/// A time in words, rounded down.
-fn span(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} minutes", seconds / 60),
-        seconds => format!("{} hours", seconds / 3600),
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ const URGENT_DAYS: i64 = 14;
 pub(super) async fn run(shared: Arc<Shared>, grace: Duration) {
     // Events get their numbers behind those of former processes.
     shared.history.loaded().await;
+    remember_gone(&shared);
     let mut watcher = Watcher::new(shared.clone(), grace);
     watcher.take_settings();
     let version = env!("CARGO_PKG_VERSION");
@@ -71,6 +72,18 @@ pub(super) async fn run(shared: Arc<Shared>, grace: Duration) {
         &format!("qarbiter {version} is stopping"),
     );
     watcher.finish().await;
+}
+
+/// The clusters that have not come back after a restart are shown as gone.
+fn remember_gone(shared: &Shared) {
+    let (entries, _) = shared.history.all(None, false);
+    for former in former::clusters(&entries, unix_ms(SystemTime::now())) {
+        let gone_for = former.nodes.iter().map(|node| node.gone_for).min();
+        let name = ClusterName::new(former.cluster.as_bytes());
+        shared
+            .hub
+            .remember_gone(&name, gone_for.unwrap_or_default());
+    }
 }
 
 struct Watcher {
@@ -267,21 +280,11 @@ impl Watcher {
 
     /// A cluster whose certificates were all revoked is not coming back.
     fn forget_revoked(&mut self, now: Now) {
-        let guests = &self.shared.guests;
-        let empty: HashSet<&String> = self.deriver.empty().collect();
-        if empty.is_empty() || !guests.has_revoked() {
+        let empty: HashSet<String> = self.deriver.empty().cloned().collect();
+        if empty.is_empty() {
             return;
         }
-        let mut good: HashSet<String> = guests.cluster_ends().into_iter().map(|(c, _)| c).collect();
-        let mut revoked = HashSet::new();
-        for facts in guests.sightings().into_iter().map(|seen| seen.facts) {
-            match guests.is_revoked(facts.serial.as_bytes()) {
-                true if empty.contains(&facts.name) => _ = revoked.insert(facts.name),
-                true => {}
-                false => _ = good.insert(facts.name),
-            }
-        }
-        for cluster in revoked.difference(&good) {
+        for cluster in self.shared.guests.revoked_clusters().intersection(&empty) {
             let why = "its certificates are revoked, so it is not waited for";
             self.deriver.forget(cluster, why, now);
         }

@@ -265,7 +265,7 @@ impl Revoked {
 
     /// Puts certificates on the list. One that is there keeps its date, and its reason too unless
     /// that was unspecified. Returns how many are new.
-    pub(super) fn add(&mut self, serials: &[Serial], revocation: Revocation) -> usize {
+    pub(crate) fn add(&mut self, serials: &[Serial], revocation: Revocation) -> usize {
         let before = self.entries.len();
         for serial in serials {
             let entry = self.entries.entry(serial.clone()).or_insert(revocation);

@@ -317,3 +317,30 @@ fn who_is_gone_is_told_from_who_never_came() {
     assert!(cluster["absent"][0]["gone_ms"].as_u64().unwrap() < 20_000);
     assert_eq!(cluster["absent"][1], json!({"node": 3}));
 }
+
+/// Nothing is decided for it any more, but it is not to vanish without a word.
+#[test]
+fn a_cluster_whose_nodes_have_all_left_is_not_forgotten() {
+    let arbiter = Arbiter::start();
+    let overview = |gone: usize| {
+        arbiter.until("/api/v1/overview", |overview| {
+            overview["gone"].as_array().unwrap().len() == gone
+        })
+    };
+    let nodes = arbiter.pair(b"site-rom");
+    let _other = arbiter.pair(b"site-berlin");
+    assert_eq!(overview(0)["counts"]["clusters"], 2);
+    drop(nodes);
+    let found = overview(1);
+    assert_eq!(found["counts"]["clusters"], 1);
+    assert_eq!(found["gone"][0]["name"], "site-rom");
+    assert!(found["gone"][0]["gone_ms"].as_u64().unwrap() < 60_000);
+    let metrics = arbiter.get("/metrics").body;
+    let metrics = String::from_utf8(metrics).unwrap();
+    assert!(
+        metrics.contains("\nqarbiter_clusters_gone 1\n"),
+        "{metrics}"
+    );
+    let _back = arbiter.join(b"site-rom", 1, &[1, 2], 4);
+    assert_eq!(overview(0)["counts"]["clusters"], 2);
+}

@@ -50,6 +50,7 @@ fn a_split_is_seen_in_numbers() {
     let before = series(&arbiter);
     for (name, value) in [
         ("qarbiter_clusters", 1.0),
+        ("qarbiter_clusters_gone", 0.0),
         ("qarbiter_nodes", 2.0),
         ("qarbiter_connections", 2.0),
         ("qarbiter_cluster_nodes_connected{cluster=\"a\"}", 2.0),

@@ -153,6 +153,32 @@ fn an_arbiter_without_clusters_says_what_to_do() {
 }
 
 #[test]
+fn a_cluster_whose_nodes_have_all_left_stays_in_sight() {
+    let arbiter = Arbiter::start();
+    let nodes = arbiter.pair(b"site-rom");
+    let browser = page(&arbiter);
+    browser.until_text("site-rom: both nodes connected");
+    drop(nodes);
+    browser.until("document.querySelector('#gone > li')");
+    let said = browser.texts("#gone").concat().replace('\n', "");
+    assert!(
+        said.contains("CRITICALsite-rom: no node has been connected for "),
+        "{said}"
+    );
+    assert!(browser.texts("#empty").is_empty());
+    assert_eq!(
+        browser.run("return document.title"),
+        "1 without nodes – qarbiter"
+    );
+    browser.picture("gone");
+    assert_calm(&browser);
+    let _nodes = arbiter.pair(b"site-rom");
+    browser.until_text("site-rom: both nodes connected");
+    browser.until("document.title === 'all ok – qarbiter'");
+    assert!(browser.texts("#gone").is_empty());
+}
+
+#[test]
 fn names_are_text_whatever_is_in_them() {
     let arbiter = Arbiter::start();
     let long = "x".repeat(128);

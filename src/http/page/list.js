@@ -76,6 +76,13 @@ function drawList(summaries) {
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
+// Clusters whose nodes have all left: nothing more is known of them.
+function drawGone(gone) {
+  morphChildren($("gone"), gone.map(({ name, gone_ms }) =>
+    el("li", { class: "row critical" }, levelMark("critical"),
+      el("span", { class: "said" }, el("bdi", { class: "name" }, printable(name)), `: no node has been connected for ${span(gone_ms)}`))));
+}
+
 const FILTERS = [
   ["", "All", "clusters"], ["critical", "Critical", "critical"], ["degraded", "Degraded", "degraded"],
   ["ok", "OK", "ok"], ["warned", "Warnings", "warned"],
