@@ -126,7 +126,7 @@ impl Guests {
     }
 
     /// Clusters that were seen only with certificates that are revoked now, and have no other: they
-    /// are not coming back. Without connected nodes; those of others may be among them.
+    /// are not coming back. One that is connected without a certificate may be among them.
     pub fn revoked_clusters(&self) -> HashSet<String> {
         let mut revoked = HashSet::new();
         if !self.has_revoked() {
