@@ -6,6 +6,7 @@ use super::{complain, detach};
 use crate::config::{CommandLine, ConfigErrors, Family, FlagError, Loaded, Sources};
 use crate::telemetry::log::{self, Sinks};
 use crate::telemetry::syslog::Syslog;
+use crate::telemetry::systemd;
 use crate::wire::{Algorithm, MessageType};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -108,8 +109,12 @@ impl Run {
             Err(error) => {
                 // Where there is a system log, it is what operators look at.
                 let syslog = Syslog::open(NAME).ok();
+                // Otherwise the journal would have each line twice.
+                let is_told = syslog.is_some() && systemd::stderr_is_journal();
                 for line in error.to_string().lines() {
-                    complain(NAME, &line);
+                    if !is_told {
+                        complain(NAME, &line);
+                    }
                     if let Some(syslog) = &syslog {
                         let _ = syslog.send(tracing::Level::ERROR, line);
                     }
