@@ -195,6 +195,28 @@ async fn a_revoked_certificate_ends_its_connections_and_opens_no_new_one() {
     assert!(refused, "a revoked certificate was accepted");
     arbiter.logged(&["revoked", "Alpha"]);
 
+    // It is not missed, unlike a cluster that leaves by itself.
+    drop(others);
+    let begin = std::time::Instant::now();
+    loop {
+        let text = run(Command::new(crate::lab::QARBITER)
+            .args(["status", "--json", "--state-dir"])
+            .arg(lab.state()))
+        .stdout;
+        let status: qarbiter::ipc::json::Status = serde_json::from_str(&text).unwrap();
+        if status.clusters.is_empty() {
+            let gone: Vec<&str> = status
+                .gone_clusters
+                .iter()
+                .map(|gone| &*gone.name)
+                .collect();
+            assert_eq!(gone, ["Beta"]);
+            break;
+        }
+        assert!(begin.elapsed().as_secs() < 60, "{text}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+
     // Joining the cluster again gives it a new certificate, which is none of those.
     let alpha = Cluster::new(arbiter.address, "Alpha", &[1, 2]).with_certificates(&lab.state());
     has_its_vote(&alpha).await;
