@@ -13,13 +13,13 @@ use crate::net::live::{Live, TlsState};
 use crate::net::server::{self, Shared};
 use crate::net::{Clock, listener};
 use crate::notify::{self, Notifier};
-use crate::ownership::give;
+use crate::ownership::try_to_give;
 use crate::pki::StoreError;
 use crate::pki::revoked::RevokedError;
 use crate::telemetry::history::Store;
 use crate::telemetry::systemd;
 use crate::tls::TlsConfigError;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -305,6 +305,7 @@ fn take_lock(path: &Path) -> Result<File, StartError> {
         .create(true)
         .truncate(false)
         .mode(0o640)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(path)
         .map_err(failed)?;
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -316,7 +317,7 @@ fn take_lock(path: &Path) -> Result<File, StartError> {
     }
     let of_dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let of_dir = std::fs::metadata(of_dir.unwrap_or(Path::new("."))).map_err(failed)?;
-    give(&file, &of_dir).map_err(failed)?;
+    try_to_give(&file, &of_dir, path);
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)

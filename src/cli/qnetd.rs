@@ -107,13 +107,14 @@ impl Run {
         match self.load_and_serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                // Where there is a system log, it is what operators look at.
-                let syslog = Syslog::open(NAME).ok();
-                // Otherwise the journal would have each line twice.
-                let is_told = syslog.is_some() && systemd::stderr_is_journal();
+                // Where there is a system log, it is what operators look at. The journal would
+                // have each line twice, and knows better who wrote to the standard error.
+                let is_journal = systemd::stderr_is_journal();
+                let syslog = Syslog::open(NAME).ok().filter(|_| !is_journal);
                 for line in error.to_string().lines() {
-                    if !is_told {
-                        complain(NAME, &line);
+                    match is_journal {
+                        true => eprintln!("<3>{line}"),
+                        false => complain(NAME, &line),
                     }
                     if let Some(syslog) = &syslog {
                         let _ = syslog.send(tracing::Level::ERROR, line);

@@ -70,7 +70,7 @@ fn overall(state: &State) -> String {
         ),
         (
             "qarbiter_clusters_gone",
-            "Clusters whose nodes have all left and have not come back for a week at most.",
+            "Clusters whose nodes have all left and have not come back for a week at most. At most 1000, and those of before a restart from a minute after it.",
             state.shared.gone_clusters().len(),
         ),
         (

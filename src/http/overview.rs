@@ -82,7 +82,7 @@ pub(super) async fn overview(
         clusters: found.into_iter().take(most).cloned().collect(),
         counts: Some(look.counts),
         unix_ms: unix_ms(SystemTime::now()),
-        gone: look.gone.clone(),
+        gone: look.gone.iter().take(most).cloned().collect(),
     })
 }
 
@@ -153,20 +153,27 @@ async fn look_at_all(state: &State) -> Look {
         clusters.extend(seen.map(|cluster| summary(&cluster)));
         tokio::task::yield_now().await;
     }
-    let counts = counts(&clusters);
     // Among equals, those in which there is something to mend come first, then names count.
     clusters.sort_by_key(|cluster| (urgency(cluster), cluster.warnings == 0));
     let gone = state.shared.gone_clusters().into_iter();
-    let gone = gone.map(|gone| v1::GoneCluster {
-        name: gone.name.to_string(),
-        gone_ms: u64::try_from(gone.gone_for.as_millis()).unwrap_or(u64::MAX),
-    });
+    // One that came or left meanwhile is in one list.
+    let gone = gone.filter(|gone| names.binary_search(&gone.name).is_err());
+    let gone: Vec<v1::GoneCluster> = gone
+        .map(|gone| v1::GoneCluster {
+            name: gone.name.to_string(),
+            gone_ms: u64::try_from(gone.gone_for.as_millis()).unwrap_or(u64::MAX),
+        })
+        .collect();
+    let counts = v1::LevelCounts {
+        gone: gone.len() as u64,
+        ..counts(&clusters)
+    };
     Look {
         at,
         event,
         clusters,
         counts,
-        gone: gone.collect(),
+        gone,
     }
 }
 
@@ -187,5 +194,6 @@ fn counts(clusters: &[v1::ClusterSummary]) -> v1::LevelCounts {
         degraded: of(1),
         critical: of(0),
         warned: clusters.iter().filter(|c| c.warnings > 0).count() as u64,
+        gone: 0,
     }
 }

@@ -4,11 +4,11 @@ use super::record::{decode, encode, grant_entry, grant_of};
 use super::system::{System, uptime};
 use super::{JournalError, Order, Restored};
 use crate::engine::Grant;
-use crate::ownership::give;
+use crate::ownership::try_to_give;
 use crate::proto::v1::journal_entry::Entry;
 use crate::proto::v1::{JournalEnd, JournalStart};
 use crate::wire::ClusterName;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -79,10 +79,10 @@ impl Log {
         let lock = private()
             .create(true)
             .open(&lock_path)
-            .or_else(|_| File::open(&lock_path));
+            .or_else(|_| no_link().read(true).open(&lock_path));
         if let Ok(lock) = &lock {
             let of_dir = fs::metadata(dir).map_err(|error| failed(dir, error))?;
-            give(lock, &of_dir).map_err(|error| failed(&lock_path, error))?;
+            try_to_give(lock, &of_dir, &lock_path);
             match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::InUse(path)),
@@ -90,7 +90,7 @@ impl Log {
             }
         }
         let mut bytes = Vec::new();
-        match File::open(&path) {
+        match no_link().read(true).open(&path) {
             Ok(file) => {
                 file.take(MAX_FILE)
                     .read_to_end(&mut bytes)
@@ -102,7 +102,8 @@ impl Log {
         let (mut loaded, good) = interpret(&bytes);
         if let Some(at) = good.filter(|at| (*at as usize) < bytes.len()) {
             let copy = dir.join(format!("{name}.damaged"));
-            let copied = fs::write(&copy, &bytes).is_ok();
+            let copied = afresh(&copy).and_then(|mut file| file.write_all(&bytes));
+            let copied = copied.is_ok();
             loaded.damage = Some((at, copied.then_some(copy)));
         }
         let log = Self {
@@ -223,9 +224,9 @@ impl Log {
         }
         // Before the new file has its name, so that nothing can fail in between.
         let dir = File::open(&self.dir)?;
-        let mut file = private().create(true).truncate(true).open(&temporary)?;
+        let mut file = afresh(&temporary)?;
         file.write_all(&bytes)?;
-        give(&file, &dir.metadata()?)?;
+        try_to_give(&file, &dir.metadata()?, &temporary);
         file.sync_all()?;
         fs::rename(&temporary, self.path())?;
         self.file = Some(Arc::new(file));
@@ -240,8 +241,23 @@ impl Log {
 }
 
 fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
+    let mut options = no_link();
     options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// A new file in the place of what an interrupted call left, or anybody put there.
+fn afresh(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => private().create_new(true).open(path),
+    }
+}
+
+/// For files in a directory of the daemon's user, that root may open.
+fn no_link() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NOFOLLOW.bits() as i32);
     options
 }
 

@@ -226,6 +226,37 @@ fn what_root_writes_belongs_to_the_daemons_user() {
     }
 }
 
+/// The daemon's user may have been taken over when root runs the arbiter.
+#[test]
+fn no_link_is_followed() {
+    let place = tempfile::tempdir().unwrap();
+    let precious = place.path().join("precious");
+    for name in [
+        "grants-1.journal",
+        "grants-1.journal.new",
+        "grants-1.journal.lock",
+        "grants-1.journal.damaged",
+    ] {
+        fs::write(&precious, "precious").unwrap();
+        let dir = place.path().join(format!("for {name}"));
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::chown(&dir, Some(12_345), Some(12_346)).unwrap();
+        if name.ends_with("damaged") {
+            fs::write(
+                file(&dir),
+                "not a journal, and long enough to be called damaged",
+            )
+            .unwrap();
+        }
+        std::os::unix::fs::symlink(&precious, dir.join(name)).unwrap();
+        if let Ok((journal, _)) = open_on(&dir, 1, &system("a", 500)) {
+            drop(journal);
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious", "{name}");
+        assert_eq!(fs::metadata(&precious).unwrap().uid(), 0, "{name}");
+    }
+}
+
 #[test]
 fn two_arbiters_do_not_share_a_journal() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// possible where clients need no certificate, pushes nobody out.
 const MOST: usize = 1000;
 
+/// Longest name that is remembered, bytes. A certificate's is shorter.
+const LONGEST_NAME: usize = 255;
+
 /// A cluster that was not seen for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -43,12 +46,33 @@ impl Since {
 }
 
 impl GoneClusters {
-    /// The last node of a cluster has left, so long ago. What is known already stays.
-    pub(super) fn note(&self, name: &ClusterName, before: Duration) {
+    /// The last node of a cluster has left.
+    pub(super) fn left(&self, name: &ClusterName) {
+        self.note(name, |all, now| {
+            all.insert(name.clone(), now);
+        });
+    }
+
+    /// It had left so long before. What is known already stays.
+    pub(super) fn had_left(&self, name: &ClusterName, before: Duration) {
+        self.note(name, |all, now| {
+            let since = Since { before, ..now };
+            all.entry(name.clone()).or_insert(since);
+        });
+    }
+
+    fn note(&self, name: &ClusterName, how: impl FnOnce(&mut HashMap<ClusterName, Since>, Since)) {
         let mut all = lock(&self.since);
-        if all.len() < MOST {
-            let noted = Instant::now();
-            all.entry(name.clone()).or_insert(Since { noted, before });
+        if all.len() >= MOST {
+            all.retain(|_, since| since.gone_for() < FORGET);
+        }
+        let has_place = all.len() < MOST || all.contains_key(name);
+        if has_place && name.as_bytes().len() <= LONGEST_NAME {
+            let now = Since {
+                noted: Instant::now(),
+                before: Duration::ZERO,
+            };
+            how(&mut all, now);
         }
     }
 
@@ -85,25 +109,29 @@ mod tests {
     fn a_cluster_is_gone_until_it_is_back_or_forgotten() {
         let all = GoneClusters::default();
         let name = |name: &str| ClusterName::new(name.as_bytes());
-        all.note(&name("before"), 2 * HOUR);
-        all.note(&name("now"), Duration::ZERO);
-        all.note(&name("old"), FORGET);
+        all.had_left(&name("before"), 2 * HOUR);
+        all.left(&name("now"));
+        all.had_left(&name("old"), FORGET);
         assert_eq!(names(&all), ["now", "before"]);
         // What a former process knew of it does not count any more.
-        all.note(&name("now"), 3 * HOUR);
+        all.had_left(&name("now"), 3 * HOUR);
         assert_eq!(names(&all), ["now", "before"]);
+        assert!(all.all()[1].gone_for >= 2 * HOUR);
+        all.left(&name("before"));
+        assert!(all.all()[1].gone_for < HOUR);
         all.is_back(&name("now"));
         assert_eq!(names(&all), ["before"]);
-        assert!(all.all()[0].gone_for >= 2 * HOUR);
     }
 
     #[test]
     fn names_that_nobody_signed_do_not_fill_the_memory() {
         let all = GoneClusters::default();
-        all.note(&ClusterName::new(b"site"), HOUR);
+        all.left(&ClusterName::new(&[b'x'; LONGEST_NAME + 1]));
+        assert!(names(&all).is_empty());
+        all.had_left(&ClusterName::new(b"old"), FORGET);
+        all.had_left(&ClusterName::new(b"site"), HOUR);
         for number in 0..MOST {
-            let name = ClusterName::new(format!("c{number}").as_bytes());
-            all.note(&name, Duration::ZERO);
+            all.left(&ClusterName::new(format!("c{number}").as_bytes()));
         }
         let left = names(&all);
         assert_eq!(left.len(), MOST);

@@ -282,10 +282,16 @@ impl Hub {
         gone
     }
 
-    /// No node of that cluster had been connected for so long when this process started.
+    /// No node of that cluster has been connected for so long, as a former process knew it.
     pub fn remember_gone(&self, name: &ClusterName, gone_for: Duration) {
-        if self.look(name, Cluster::is_empty) != Some(false) {
-            self.gone.note(name, gone_for);
+        let is_here = || self.look(name, Cluster::is_empty) == Some(false);
+        if is_here() {
+            return;
+        }
+        self.gone.had_left(name, gone_for);
+        // It may have come in between, and then nothing had to be removed.
+        if is_here() {
+            self.gone.is_back(name);
         }
     }
 
@@ -345,7 +351,7 @@ impl Hub {
                 guarded.order = self.created.fetch_add(1, Ordering::Relaxed);
                 self.gone.is_back(guarded.cluster.name());
             }
-            (false, true) => self.gone.note(guarded.cluster.name(), Duration::ZERO),
+            (false, true) => self.gone.left(guarded.cluster.name()),
             (true, true) | (false, false) => {}
         }
         let rest = self.deliver(guarded, actions.into_iter().map(Item::from), Outbox::push);

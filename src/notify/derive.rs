@@ -144,7 +144,7 @@ impl Deriver {
             nodes: former.nodes.into_iter().map(expected).collect(),
             ..Known::default()
         };
-        self.clusters.insert(former.cluster, known);
+        self.clusters.insert(former.name.to_string(), known);
     }
 
     /// All that is so and was told.

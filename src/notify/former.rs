@@ -6,14 +6,15 @@
 
 use super::derive::FORGET;
 use crate::telemetry::history::Entry;
+use crate::wire::ClusterName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A cluster of a former process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
-    /// Its name, printable.
-    pub cluster: String,
+    /// Its name.
+    pub name: ClusterName,
     /// Its nodes; at least one.
     pub nodes: Vec<FormerNode>,
 }
@@ -40,13 +41,15 @@ struct Last {
 /// The clusters of which a node was connected within the last week. `entries` are all
 /// that the history has, the oldest first.
 pub fn clusters(entries: &[Entry], now_unix_ms: u64) -> Vec<Former> {
-    let mut all: BTreeMap<String, BTreeMap<u32, Last>> = BTreeMap::new();
+    let mut all: BTreeMap<ClusterName, BTreeMap<u32, Last>> = BTreeMap::new();
     // A process has the time of its start for a number.
     let mut epochs = BTreeSet::new();
     for entry in entries {
         epochs.insert(entry.epoch);
         let Some(event) = entry.event() else { continue };
-        let Some(cluster) = event.cluster else {
+        // What is printed of a name may be another name.
+        let printed = event.cluster.map(|name| ClusterName::new(name.as_bytes()));
+        let Some(cluster) = entry.cluster.clone().or(printed) else {
             continue;
         };
         let epoch = entry.epoch;
@@ -72,7 +75,7 @@ pub fn clusters(entries: &[Entry], now_unix_ms: u64) -> Vec<Former> {
         let next = epochs.range(epoch.saturating_add(1)..).next();
         next.copied().unwrap_or(now_unix_ms)
     };
-    let clusters = all.into_iter().map(|(cluster, nodes)| {
+    let clusters = all.into_iter().map(|(name, nodes)| {
         let nodes = nodes.into_iter().map(|(node, last)| {
             let (at, how) = last.left.unwrap_or_else(|| {
                 let how = "it was connected when the arbiter ended, and has not come back";
@@ -85,7 +88,7 @@ pub fn clusters(entries: &[Entry], now_unix_ms: u64) -> Vec<Former> {
             }
         });
         Former {
-            cluster,
+            name,
             nodes: nodes.filter(|node| node.gone_for < FORGET).collect(),
         }
     });
@@ -144,17 +147,20 @@ mod tests {
             entry(second, "node_left", "site", 2, second + HOUR_MS / 2),
             entry(now - 5, "arbiter_started", "", 0, now - 5),
         ];
+        let mut unprintable = entry(second, "node_joined", "\\xff", 1, second + 1);
+        unprintable.cluster = Some(ClusterName::new(b"\xff"));
+        assert_eq!(clusters(&[unprintable], now)[0].name.as_bytes(), b"\xff");
         let found = clusters(&entries, now);
         let nodes = |place: usize| {
             let nodes = found[place].nodes.iter();
             let nodes = nodes.map(|n| (n.node, n.gone_for.as_millis(), n.how.as_str()));
-            (found[place].cluster.as_str(), nodes.collect::<Vec<_>>())
+            (found[place].name.to_string(), nodes.collect::<Vec<_>>())
         };
         let how = "it was connected when the arbiter ended, and has not come back";
-        assert_eq!(nodes(0), ("quiet", vec![(7, 5, how)]));
+        assert_eq!(nodes(0), ("quiet".to_owned(), vec![(7, 5, how)]));
         let half = u128::from(HOUR_MS / 2);
         let site = vec![(1, 5, how), (2, half, "node_left 2")];
-        assert_eq!(nodes(1), ("site", site));
+        assert_eq!(nodes(1), ("site".to_owned(), site));
         assert_eq!(found.len(), 2);
     }
 }

@@ -39,7 +39,7 @@ const URGENT_DAYS: i64 = 14;
 pub(super) async fn run(shared: Arc<Shared>, grace: Duration) {
     // Events get their numbers behind those of former processes.
     shared.history.loaded().await;
-    remember_gone(&shared);
+    tokio::spawn(remember_gone(shared.clone(), grace));
     let mut watcher = Watcher::new(shared.clone(), grace);
     watcher.take_settings();
     let version = env!("CARGO_PKG_VERSION");
@@ -74,15 +74,14 @@ pub(super) async fn run(shared: Arc<Shared>, grace: Duration) {
     watcher.finish().await;
 }
 
-/// The clusters that have not come back after a restart are shown as gone.
-fn remember_gone(shared: &Shared) {
+/// Clusters that have not come back after a restart are shown as gone, when they have had the time to.
+async fn remember_gone(shared: Arc<Shared>, grace: Duration) {
+    sleep(grace).await;
     let (entries, _) = shared.history.all(None, false);
     for former in former::clusters(&entries, unix_ms(SystemTime::now())) {
         let gone_for = former.nodes.iter().map(|node| node.gone_for).min();
-        let name = ClusterName::new(former.cluster.as_bytes());
-        shared
-            .hub
-            .remember_gone(&name, gone_for.unwrap_or_default());
+        let gone_for = gone_for.unwrap_or_default();
+        shared.hub.remember_gone(&former.name, gone_for);
     }
 }
 

@@ -129,6 +129,8 @@ fn a_site_that_is_down_across_a_restart_is_lost_all_the_same() {
         );
         std::thread::sleep(SETTLE / 4);
     }
+    let overview: Value = arbiter.json("/api/v1/overview");
+    assert_eq!(overview["gone"][0]["name"], "site");
     let how = lost(2).unwrap()["reason"].as_str().unwrap().to_owned();
     assert!(how.ends_with("left: it closed the connection"), "{how}");
     let _nodes = arbiter.pair(b"site");

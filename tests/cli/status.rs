@@ -257,3 +257,22 @@ fn an_arbiter_that_is_not_there_is_named() {
         assert!(failed.stderr.contains(word), "{}", failed.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_cluster_whose_nodes_have_left_is_not_forgotten() {
+    let lab = Lab::new();
+    let arbiter = lab.start(&lab.serve(&["-s", "off"]));
+    let alpha = Cluster::new(arbiter.address, "Alpha", &[1, 2]);
+    drop(alpha.whole().await);
+    let begin = std::time::Instant::now();
+    let table = loop {
+        let (table, _) = status(&lab);
+        if table.contains("connections: 0, clusters: 0, without a connected node: 1\n") {
+            break table;
+        }
+        assert!(begin.elapsed().as_secs() < 60, "{table}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    let line = "\nCluster Alpha\n  State:     CRITICAL: no node has been connected for ";
+    assert!(table.contains(line), "{table}");
+}

@@ -211,7 +211,8 @@ fn the_overview_has_the_worst_first_and_counts_all() {
     arbiter.settled("split");
     let names = |query: &str| -> Vec<String> {
         let list = arbiter.json(&format!("/api/v1/overview{query}"));
-        let counts = json!({"clusters": 4, "ok": 3, "degraded": 1, "critical": 0, "warned": 4});
+        let counts =
+            json!({"clusters": 4, "ok": 3, "degraded": 1, "critical": 0, "warned": 4, "gone": 0});
         assert_eq!(list["counts"], counts);
         let clusters = list["clusters"].as_array().unwrap().iter();
         clusters
@@ -333,6 +334,7 @@ fn a_cluster_whose_nodes_have_all_left_is_not_forgotten() {
     drop(nodes);
     let found = overview(1);
     assert_eq!(found["counts"]["clusters"], 1);
+    assert_eq!(found["counts"]["gone"], 1);
     assert_eq!(found["gone"][0]["name"], "site-rom");
     assert!(found["gone"][0]["gone_ms"].as_u64().unwrap() < 60_000);
     let metrics = arbiter.get("/metrics").body;

@@ -166,10 +166,7 @@ fn a_cluster_whose_nodes_have_all_left_stays_in_sight() {
         "{said}"
     );
     assert!(browser.texts("#empty").is_empty());
-    assert_eq!(
-        browser.run("return document.title"),
-        "1 without nodes – qarbiter"
-    );
+    browser.until("document.title === '1 without nodes – qarbiter'");
     browser.picture("gone");
     assert_calm(&browser);
     let _nodes = arbiter.pair(b"site-rom");

@@ -135,34 +135,6 @@ async fn the_reason_is_known_after_a_restart() {
     }
 }
 
-/// A site that is down is still down after a restart.
-#[tokio::test]
-async fn a_cluster_that_does_not_come_back_is_shown() {
-    let lab = Lab::new();
-    let mut arbiter = start(&lab);
-    let gone = "Cluster Alpha\n  State:     CRITICAL: no node has been connected for ";
-    let shown = || {
-        let mut status = Command::new(QARBITER);
-        let status = status.arg("status").arg("--state-dir").arg(lab.state());
-        let begin = Instant::now();
-        loop {
-            let text = run(status).stdout;
-            if text.contains(gone) {
-                return text;
-            }
-            assert!(begin.elapsed() < PATIENCE, "{text}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    };
-    drop(cluster(&arbiter, Algorithm::FfSplit).whole().await);
-    let before = shown();
-    let first = "connections: 0, clusters: 0, without a connected node: 1\n";
-    assert!(before.contains(first), "{before}");
-    arbiter.end_with(Signal::TERM);
-    let _arbiter = start(&lab);
-    assert!(shown().contains(first));
-}
-
 #[tokio::test]
 async fn without_files_a_restart_forgets() {
     let lab = Lab::new();

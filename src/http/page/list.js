@@ -77,10 +77,12 @@ function drawList(summaries) {
 }
 
 // Clusters whose nodes have all left: nothing more is known of them.
-function drawGone(gone) {
-  morphChildren($("gone"), gone.map(({ name, gone_ms }) =>
+function drawGone(gone, all) {
+  const more = all - gone.length;
+  morphChildren($("gone"), [...gone.map(({ name, gone_ms }) =>
     el("li", { class: "row critical" }, levelMark("critical"),
-      el("span", { class: "said" }, el("bdi", { class: "name" }, printable(name)), `: no node has been connected for ${span(gone_ms)}`))));
+      el("span", { class: "said" }, el("bdi", { class: "name" }, printable(name)), `: no node has been connected for ${span(gone_ms)}`))),
+  ...(more > 0 ? [el("li", { class: "row critical" }, levelMark("critical"), el("span", { class: "said" }, `${more} more without a connected node`))] : [])]);
 }
 
 const FILTERS = [

@@ -137,11 +137,11 @@ function draw() {
   const shown = linked?.summary && !overview.clusters.some((one) => keyOf(one) === linked.key)
     ? [linked.summary, ...overview.clusters] : overview.clusters;
   tellChanges(shown, counts);
-  drawGone(overview.gone);
+  drawGone(overview.gone, counts.gone);
   drawList(shown);
   for (const key of rows.keys()) drawInside(key);
   const isEmpty = counts.clusters === 0;
-  const isNew = isEmpty && overview.gone.length === 0;
+  const isNew = isEmpty && counts.gone === 0;
   if (isNew && $("empty").hidden) drawEmpty();
   $("empty").hidden = !isNew;
   document.querySelector(".bar").hidden = isEmpty;
@@ -184,12 +184,12 @@ function drawTitle(isOld) {
   const isFailed = seen.arbiter?.facts.health.ok === false;
   const bad = [isFailed && "arbiter not in order", counts?.critical && `${counts.critical} critical`,
     counts?.degraded && `${counts.degraded} degraded`,
-    seen.overview?.gone.length && `${seen.overview.gone.length} without nodes`].filter(Boolean).join(", ");
+    counts?.gone && `${counts.gone} without nodes`].filter(Boolean).join(", ");
   const title = isOld ? "no answer" : bad || (counts?.clusters ? "all ok" : "");
   const text = `${title ? `${title} – ` : ""}qarbiter`;
   if (document.title === text) return;
   document.title = text;
-  const worst = isOld || !counts ? null : counts.critical || isFailed || seen.overview.gone.length ? "critical" : counts.degraded ? "degraded" : "ok";
+  const worst = isOld || !counts ? null : counts.critical || isFailed || counts.gone ? "critical" : counts.degraded ? "degraded" : "ok";
   const colour = { critical: "#c21f2c", degraded: "#b07800", ok: "#1a7f37" }[worst] ?? "#888";
   const path = { critical: "M5 0h6l5 5v6l-5 5H5l-5-5V5z", degraded: "M8 0l8 16H0z" }[worst] ?? "M8 0a8 8 0 1 1-.01 0z";
   $("icon").href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="${colour}" d="${path}"/></svg>`)}`;

@@ -416,7 +416,7 @@ fn former(gone_minutes: u64) -> Former {
         how: "it was connected before".to_owned(),
     };
     Former {
-        cluster: "site".to_owned(),
+        name: crate::wire::ClusterName::new(b"site"),
         nodes: vec![node(1), node(2)],
     }
 }

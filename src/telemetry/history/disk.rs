@@ -272,12 +272,13 @@ impl Disk {
                 opened => break opened?,
             }
         };
+        let file = File::from(file);
         if let Err(error) = give(&file, &like) {
             // It would be in the way of the next attempt.
             rustix::fs::unlinkat(dir, name(number), AtFlags::empty())?;
             return Err(error);
         }
-        Ok((number, file.into()))
+        Ok((number, file))
     }
 
     fn dir(&mut self) -> io::Result<&OwnedFd> {
@@ -314,7 +315,7 @@ fn name(number: u64) -> String {
 fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o750).create(path)?;
     let above = path.parent().unwrap_or(Path::new("."));
-    give(open(path)?, &std::fs::metadata(above)?)
+    give(&File::from(open(path)?), &std::fs::metadata(above)?)
 }
 
 fn open(path: &Path) -> io::Result<OwnedFd> {
