@@ -121,7 +121,7 @@ impl Node {
     }
 
     /// What [`Self::vote`] waits for, if it is there.
-    fn decided(&self) -> Option<Verdict> {
+    pub fn decided(&self) -> Option<Verdict> {
         self.verdict.filter(|_| self.answered)
     }
 

@@ -141,13 +141,21 @@ pub(crate) fn ids(nodes: &[u32]) -> Vec<NodeId> {
     nodes.iter().copied().map(NodeId).collect()
 }
 
-/// Waits until every node has handled what was sent to it. Several times: what one confirms can
-/// make the arbiter tell another something, after a moment in which it writes that down.
+/// Waits until every node has handled what was sent to it and knows the decision. What one confirms
+/// can make the arbiter tell another something, after a moment in which it writes that down.
 pub(crate) async fn settle(nodes: &mut [Node]) {
-    for _ in 0..4 {
+    let mut undecided = 0;
+    let mut decided = 0;
+    // Where a node is told to wait, nothing more comes.
+    while decided < 4 && undecided < 30 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         for node in nodes.iter_mut() {
             in_time(node.heartbeat()).await.unwrap();
+        }
+        if nodes.iter().all(|node| node.decided().is_some()) {
+            decided += 1;
+        } else {
+            undecided += 1;
         }
     }
 }
