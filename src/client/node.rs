@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    /// What [`Self::vote`] waits for, if it is there.
+    /// The decision about the membership reported last, if it is there: what [`Self::vote`] waits for.
     pub fn decided(&self) -> Option<Verdict> {
         self.verdict.filter(|_| self.answered)
     }

@@ -164,8 +164,10 @@ impl Log {
             }));
         }
         if let Err(error) = file.write_all_at(&bytes, self.length) {
-            // What is behind the good part would be read as damage.
-            file.set_len(self.length)?;
+            // What is behind the good part would be read as damage, or as a grant.
+            if file.set_len(self.length).is_err() {
+                self.file = None;
+            }
             return Err(error);
         }
         self.length += bytes.len() as u64;
@@ -197,6 +199,11 @@ impl Log {
     /// Whether it must be written anew before anything can be appended.
     pub(super) fn is_unwritten(&self) -> bool {
         self.file.is_none()
+    }
+
+    /// Whether a grant of that cluster was written and counts.
+    pub(super) fn has_grant(&self, cluster: &ClusterName) -> bool {
+        self.grants.contains_key(cluster)
     }
 
     /// Bytes in the file.

@@ -7,7 +7,7 @@ use super::file::Log;
 use super::{Done, JournalError, Order};
 use crate::engine::Grant;
 use crate::wire::ClusterName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -114,9 +114,8 @@ impl Journal {
     /// the journal's thread. As long as it can't be written it is tried again.
     pub fn record(&self, grant: Grant, durable: bool, done: impl FnOnce() + Send + 'static) {
         let ticket = self.pending.add();
-        let pending = self.pending.clone();
         let done: Done = Box::new(move || {
-            pending.remove(ticket);
+            drop(ticket);
             done();
         });
         // The thread lives as long as this handle.
@@ -226,6 +225,8 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return true,
             }
+            batch.extend(orders.try_iter().take(BATCH));
+            batch = self.what_still_counts(batch);
         }
         self.health.written(&self.log);
         let ending = is_end(&batch);
@@ -247,6 +248,21 @@ impl Writer {
             self.disk.follow(file, durable);
         }
         ending
+    }
+
+    /// The last order for each cluster, so that whoever comes and goes while nothing can be written
+    /// does not make the batch longer and longer. A cluster has one record at a time: where another
+    /// order follows one that was not written, the cluster has ended, and nobody waits for it.
+    fn what_still_counts(&self, batch: Vec<Order>) -> Vec<Order> {
+        let mut later = HashSet::new();
+        let counts = |order: &Order| match order {
+            Order::Record { grant, .. } => later.insert(grant.cluster.clone()),
+            Order::Clear(cluster) => later.insert(cluster.clone()) && self.log.has_grant(cluster),
+            Order::Rewrite(_) | Order::End => true,
+        };
+        let mut kept: Vec<Order> = batch.into_iter().rev().filter(counts).collect();
+        kept.reverse();
+        kept
     }
 
     fn attempt(&mut self, batch: &[Order]) -> io::Result<()> {
@@ -278,15 +294,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Pending(Arc<Mutex<(u64, BTreeMap<u64, Instant>)>>);
 
 impl Pending {
-    fn add(&self) -> u64 {
+    fn add(&self) -> Ticket {
         let (last, waiting) = &mut *lock(&self.0);
         *last += 1;
         waiting.insert(*last, Instant::now());
-        *last
-    }
-
-    fn remove(&self, ticket: u64) {
-        lock(&self.0).1.remove(&ticket);
+        Ticket {
+            number: *last,
+            pending: self.clone(),
+        }
     }
 
     fn count(&self) -> u64 {
@@ -295,6 +310,18 @@ impl Pending {
 
     fn oldest(&self) -> Option<Instant> {
         lock(&self.0).1.values().next().copied()
+    }
+}
+
+/// One of them, until dropped.
+struct Ticket {
+    number: u64,
+    pending: Pending,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        lock(&self.pending.0).1.remove(&self.number);
     }
 }
 
