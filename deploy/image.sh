@@ -40,7 +40,7 @@ stand_in_for_debian() {
 # build_image [--from-nothing | --platform PLATFORM ARCH]: from nothing as it is on a machine that has
 # only the sources; for this machine's platform unless another is named, such as linux/arm/v7 armhf.
 build_image() {
-    local options=() crates compiled
+    local options=() crates compiled left
     compiled=target/static/build-$(dpkg --print-architecture)
     if [ "${1:-}" = --platform ]; then
         options+=(--platform "$2")
@@ -62,10 +62,22 @@ build_image() {
     fi
     # Its last layers, too: buildah would take them again with the labels of another revision.
     images rmi --force qarbiter >/dev/null 2>&1 || true
-    images build --isolation chroot --pull-never --format docker --quiet "${options[@]}" \
-        --build-arg VERSION="$image_version" --build-arg REVISION="$image_revision" \
-        --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || echo 0)" --tag qarbiter . >"$image_work/build.log" 2>&1 ||
-        { tail -n 40 "$image_work/build.log" >&2; die "the image can't be built, see $image_work/build.log"; }
+    options+=(--build-arg VERSION="$image_version" --build-arg REVISION="$image_revision"
+        --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || echo 0)")
+    for left in 2 1 0; do
+        if images build --isolation chroot --pull-never --format docker --quiet "${options[@]}" \
+            --tag qarbiter . >"$image_work/build.log" 2>&1; then
+            return 0
+        fi
+        # buildah seals a copy of itself, which the kernel refuses while it holds one of its pages.
+        if [ "$left" -eq 0 ] || ! grep -q 'sealing memfd copy: Device or resource busy' "$image_work/build.log"; then
+            break
+        fi
+        say "build again: buildah could not seal its copy of itself"
+        sleep 1
+    done
+    tail -n 40 "$image_work/build.log" >&2
+    die "the image can't be built, see $image_work/build.log"
 }
 
 # archive_image FILE: for `docker load`, under the name that compose.yaml has.
